@@ -1,0 +1,37 @@
+// Collectives over device memory. One implementation a backend.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "common/core/data_type.hpp"
+
+namespace rackproof {
+
+/// All calls are collective over the ranks of the object, sum where they reduce, and complete on return. Counts are
+/// elements. `send` may equal `receive` where "in place" is said.
+class Collective {
+ public:
+  Collective() = default;
+  Collective(const Collective&) = delete;
+  Collective& operator=(const Collective&) = delete;
+  virtual ~Collective() = default;
+
+  [[nodiscard]] virtual int rank() const = 0;
+  [[nodiscard]] virtual int size() const = 0;
+  /// "MPI: Open MPI v4.1.4"
+  [[nodiscard]] virtual std::string implementation() const = 0;
+
+  /// receive[i] = sum over ranks of send[i]; in place where send == receive. f64, f32, bf16, i32.
+  virtual void all_reduce(const void* send, void* receive, std::size_t count, DataType type) = 0;
+  /// receive[r * count + i] = send[i] of rank r.
+  virtual void all_gather(const void* send, void* receive, std::size_t count, DataType type) = 0;
+  /// data of `root` to all.
+  virtual void broadcast(void* data, std::size_t count, DataType type, int root) = 0;
+  virtual void barrier() = 0;
+  /// Collective. A sub-group: ranks of one colour, ordered by their rank here.
+  [[nodiscard]] virtual std::unique_ptr<Collective> split(int color) = 0;
+};
+
+}  // namespace rackproof

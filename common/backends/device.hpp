@@ -1,0 +1,111 @@
+// A device: memory, matrix products, and the kernels of the token engine. One implementation a backend.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "common/backends/token_kernels.hpp"
+#include "common/core/data_type.hpp"
+
+namespace rackproof {
+
+/// Device memory, freed at the end. 64-byte aligned at least; not initialised.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  virtual ~Buffer() = default;
+  [[nodiscard]] virtual void* data() const noexcept = 0;
+  [[nodiscard]] virtual std::size_t bytes() const noexcept = 0;
+  template <typename T>
+  [[nodiscard]] T* as() const noexcept {
+    return static_cast<T*>(data());
+  }
+};
+
+/// How the weights (the right-hand operand) lie in memory.
+enum class WeightLayout {
+  plain,  ///< as given
+  packed  ///< in the order that the library likes best for this product
+};
+
+/// C[m,n] = A[m,k] x B[k,n], all row-major. Types: f64 x f64 -> f64, f32 x f32 -> f32, bf16 x bf16 -> f32 or bf16,
+/// i8 x i8 -> i32. Accumulation in f64, f32, f32, i32.
+struct MatmulProblem {
+  std::int64_t m = 0;
+  std::int64_t n = 0;
+  std::int64_t k = 0;
+  DataType input = DataType::f32;
+  DataType output = DataType::f32;
+  WeightLayout layout = WeightLayout::plain;
+  /// The largest m that the same weights will meet. Packed weights are laid out for products of this m, and every
+  /// Matmul with equal (k, n, input, output, layout, weights_for_m) takes the same packed bytes, whatever its m.
+  std::int64_t weights_for_m = 0;
+  /// plain only: B is given as B^T, [n,k] row-major.
+  bool transposed_weights = false;
+};
+
+/// A planned product.
+class Matmul {
+ public:
+  Matmul() = default;
+  Matmul(const Matmul&) = delete;
+  Matmul& operator=(const Matmul&) = delete;
+  virtual ~Matmul() = default;
+
+  /// Bytes of the weights in the layout of this plan.
+  [[nodiscard]] virtual std::size_t weight_bytes() const = 0;
+  /// Brings plain row-major B[k,n] into the layout of this plan (a copy where the layout is plain). `packed` has
+  /// weight_bytes().
+  virtual void pack(const void* plain, void* packed) = 0;
+  /// a: m x k of input type; weights: as pack() wrote them; c: m x n of output type. Complete on return.
+  virtual void run(const void* a, const void* weights, void* c) = 0;
+  /// What runs it, for the record: "oneDNN 2.6.3 brg:avx512_core_bf16_amx_bf16", "OpenBLAS 0.3.21 SkylakeX".
+  [[nodiscard]] virtual std::string implementation() const = 0;
+};
+
+/// The rates that MFU and MBU are shares of, for one rank.
+struct Peaks {
+  std::map<DataType, double> flops;  ///< flop/s by input type
+  double memory_bandwidth = 0.0;     ///< bytes/s
+  std::string source;                ///< "measured at start: best of ..." or the data sheet's name
+};
+
+class Device {
+ public:
+  Device() = default;
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+  virtual ~Device() = default;
+
+  /// "Intel Xeon Platinum 8480C, 2 threads"; two ranks with equal names are of one kind.
+  [[nodiscard]] virtual std::string name() const = 0;
+  /// Identity of the part: serial number or UUID; empty where unknown.
+  [[nodiscard]] virtual std::string serial() const = 0;
+  [[nodiscard]] virtual std::string id() const = 0;  ///< "host:0", "cuda:3"
+  [[nodiscard]] virtual bool is_fake() const { return false; }
+  [[nodiscard]] virtual int threads() const = 0;
+  /// Bytes that this rank may still allocate (its share where ranks share the memory).
+  [[nodiscard]] virtual std::size_t memory_available() const = 0;
+  /// Bytes of the last-level cache that this rank can reach, its share where ranks share it.
+  [[nodiscard]] virtual std::size_t cache_bytes() const = 0;
+  /// True where this device computes the type at all.
+  [[nodiscard]] virtual bool supports(DataType type) const = 0;
+
+  /// Throws Error (infrastructure) that says how much was asked for and how much there is.
+  [[nodiscard]] virtual std::unique_ptr<Buffer> allocate(std::size_t bytes) = 0;
+  virtual void copy_to_device(void* device, const void* host, std::size_t bytes) = 0;
+  virtual void copy_to_host(void* host, const void* device, std::size_t bytes) = 0;
+  [[nodiscard]] virtual std::unique_ptr<Matmul> matmul(const MatmulProblem& problem) = 0;
+  [[nodiscard]] virtual TokenKernels& token_kernels() = 0;
+  /// Waits until all that was started has ended.
+  virtual void synchronize() = 0;
+  /// Peak rates; measured where no data sheet can be had. Takes about a second; ranks call it at the same time.
+  [[nodiscard]] virtual Peaks measure_peaks() = 0;
+};
+
+}  // namespace rackproof

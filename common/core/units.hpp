@@ -1,0 +1,30 @@
+// Sizes and durations with their units, as users write and read them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace rackproof {
+
+/// "64MiB", "8B", "1GiB", "4KiB", "2kB" (decimal), "64M" is refused: a unit is required. Returns bytes.
+/// `what` names the option in the error. Throws Error (usage) on anything else, on a negative value, on overflow.
+[[nodiscard]] std::uint64_t parse_bytes(std::string_view text, std::string_view what);
+
+/// "90s", "500ms", "2m", "1.5h", "20us". Returns seconds. Throws Error (usage).
+[[nodiscard]] double parse_duration(std::string_view text, std::string_view what);
+
+/// A whole number in [low, high]. Throws Error (usage).
+[[nodiscard]] std::int64_t parse_integer(std::string_view text, std::string_view what, std::int64_t low,
+                                         std::int64_t high);
+
+/// 67108864 -> "64 MiB", 8 -> "8 B", 1536 -> "1.5 KiB".
+[[nodiscard]] std::string format_bytes(double bytes);
+
+/// Seconds with a fitting unit and three significant digits: 4.2e-7 -> "420 ns", 0.0123 -> "12.3 ms"; NaN -> "-".
+[[nodiscard]] std::string format_duration(double seconds);
+
+/// Four significant digits without an exponent where readable: 1346.2 -> "1346", 0.01234 -> "0.01234"; NaN -> "-".
+[[nodiscard]] std::string format_number(double value);
+
+}  // namespace rackproof

@@ -1,0 +1,63 @@
+// What is measured: one operation that can be repeated and checked.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+
+namespace rackproof {
+
+/// What one step does. flop and bytes: of one rank. tokens: of the whole job. message_size: bytes of the
+/// collective's vector, as nccl-tests counts them. 0 where it does not apply.
+struct Work {
+  double flop = 0.0;
+  double bytes = 0.0;
+  double tokens = 0.0;
+  std::int64_t message_size = 0;
+};
+
+/// The outcome of checking what was timed, on one rank.
+struct Verification {
+  enum class Outcome {
+    mistrusted,  ///< nothing was checked
+    passed,
+    failed
+  };
+  Outcome outcome = Outcome::mistrusted;
+  /// The check's own error measure, where 1 is the tolerance; NaN where none.
+  double error = std::numeric_limits<double>::quiet_NaN();
+  /// Bitwise digest of the timed output; 0 where none. Equal on all ranks of one device kind when
+  /// `digest_is_shared`; then a rank that deviates is a fault of its device.
+  std::uint64_t digest = 0;
+  bool digest_is_shared = false;
+  /// For a failure: what was wrong, in one line. For mistrusted: why nothing was checked.
+  std::string detail;
+};
+
+/// NaN-safe: an error of NaN, or above 1, has failed.
+[[nodiscard]] inline Verification::Outcome judge(double error) {
+  return std::isfinite(error) && error <= 1.0 ? Verification::Outcome::passed : Verification::Outcome::failed;
+}
+
+/// One case, ready to run on this rank. Construction allocates and fills; step() is the timed operation alone.
+class Workload {
+ public:
+  Workload() = default;
+  Workload(const Workload&) = delete;
+  Workload& operator=(const Workload&) = delete;
+  virtual ~Workload() = default;
+
+  /// Untimed, before every sample: rotates buffers, restores inputs. Collective calls are allowed if all ranks make
+  /// them.
+  virtual void prepare() {}
+  /// The timed operation. Returns when the operation is complete on this rank.
+  virtual void step() = 0;
+  /// Checks the output of the last step(). Collective if the workload is.
+  virtual Verification verify() = 0;
+  /// True: one operation of all ranks together, whose time is max(end) - max(begin) over ranks. False: every rank
+  /// does its own, at the same time, and has its own time.
+  [[nodiscard]] virtual bool is_collective() const = 0;
+};
+
+}  // namespace rackproof

@@ -1,0 +1,93 @@
+// RAII for MPI: the session, communicators, and the few small collectives that the harness itself needs.
+// The measured collectives are in common/backends.
+#pragma once
+
+#include <mpi.h>
+
+#include <cstdint>
+#include <exception>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace rackproof::mpi {
+
+/// Throws Error (infrastructure, domain "mpi") unless `code` is MPI_SUCCESS. `call` names the MPI function.
+void check(int code, const char* call);
+
+/// MPI_Init_thread(FUNNELED) and MPI_Finalize. Errors of MPI are returned, not fatal (MPI_ERRORS_RETURN).
+class Session {
+ public:
+  Session(int& argc, char**& argv);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+};
+
+/// A communicator; frees it at the end if it made it.
+class Communicator {
+ public:
+  /// Does not own: MPI_COMM_WORLD, MPI_COMM_SELF.
+  static Communicator world();
+  static Communicator self();
+
+  Communicator(Communicator&& other) noexcept;
+  Communicator& operator=(Communicator&& other) noexcept;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+  ~Communicator();
+
+  [[nodiscard]] int rank() const noexcept { return rank_; }
+  [[nodiscard]] int size() const noexcept { return size_; }
+  [[nodiscard]] bool is_root() const noexcept { return rank_ == 0; }
+  [[nodiscard]] MPI_Comm handle() const noexcept { return handle_; }
+
+  /// Collective. Ranks of one colour, ordered by key.
+  [[nodiscard]] Communicator split(int color, int key) const;
+  /// Collective. Ranks that share memory (one node).
+  [[nodiscard]] Communicator split_node() const;
+  [[nodiscard]] Communicator duplicate() const;
+
+  void barrier() const;
+  /// In place, elementwise, the same result on every rank.
+  void all_reduce_max(std::span<double> values) const;
+  void all_reduce_min(std::span<double> values) const;
+  void broadcast(std::span<double> values, int root = 0) const;
+  void broadcast(std::span<std::int64_t> values, int root = 0) const;
+  void broadcast(std::string& text, int root = 0) const;
+  /// Every rank's value, in rank order, on the root; empty elsewhere.
+  [[nodiscard]] std::vector<std::string> gather(const std::string& text, int root = 0) const;
+  [[nodiscard]] std::vector<std::uint64_t> gather(std::uint64_t value, int root = 0) const;
+  [[nodiscard]] std::vector<double> gather(double value, int root = 0) const;
+  /// Rank-major rows of values.size() doubles each on the root (all ranks pass the same size); empty elsewhere.
+  [[nodiscard]] std::vector<double> gather(std::span<const double> values, int root = 0) const;
+
+ private:
+  Communicator(MPI_Comm handle, bool owned);
+  MPI_Comm handle_ = MPI_COMM_NULL;
+  bool owned_ = false;
+  int rank_ = 0;
+  int size_ = 1;
+};
+
+/// Collective over `communicator`: runs `action` on this rank, then agrees. If it threw anywhere, every rank throws
+/// one and the same Error: that of the lowest rank that failed, naming its host and rank. Use it around everything
+/// that can fail on one rank alone (allocation, verification, a file on rank 0), never around timed operations.
+template <typename Action>
+void agree(const Communicator& communicator, Action&& action);
+
+/// Implementation of agree(): `failure` is nullptr on ranks that succeeded.
+void agree_on(const Communicator& communicator, std::exception_ptr failure);
+
+template <typename Action>
+void agree(const Communicator& communicator, Action&& action) {
+  std::exception_ptr failure;
+  try {
+    action();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  agree_on(communicator, failure);
+}
+
+}  // namespace rackproof::mpi

@@ -1,0 +1,30 @@
+// Order statistics of a sample, free of any assumption about its distribution.
+#pragma once
+
+#include <optional>
+#include <span>
+
+namespace rackproof::stats {
+
+struct Interval {
+  double low;
+  double high;
+};
+
+/// Linear interpolation between order statistics (type 7 of Hyndman and Fan, as numpy and R do by default).
+/// q in [0, 1]; NaN for an empty sample. `values` need not be sorted; NaN among them is ignored.
+[[nodiscard]] double quantile(std::span<const double> values, double q);
+[[nodiscard]] double median(std::span<const double> values);
+
+/// Interval of the median by ranks, with at least `confidence` coverage by the binomial distribution (exact for
+/// n <= 1000, the normal approximation j = floor((n - z sqrt n) / 2), k = ceil(1 + (n + z sqrt n) / 2) above: Le
+/// Boudec, Performance Evaluation, 2010, section 2.2). Empty where n is too small for it (n < 6 at 95 %).
+/// `effective` (0: as many as there are) replaces n in the choice of ranks, for autocorrelated samples; the ranks
+/// are then taken at the same fractions of the real sample.
+[[nodiscard]] std::optional<Interval> median_interval(std::span<const double> values, double confidence = 0.95,
+                                                      double effective = 0.0);
+
+/// n (1 - r1) / (1 + r1) with r1 the lag-1 autocorrelation of the ranks of the values, within [1, n].
+[[nodiscard]] double effective_sample_size(std::span<const double> values);
+
+}  // namespace rackproof::stats
