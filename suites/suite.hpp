@@ -43,7 +43,7 @@ struct OptionSpec {
   std::string default_value;
 };
 
-enum class Profile { quick, accept, burn };
+enum class Profile { quick, accept };
 
 /// What the user asked for.
 struct Options {

@@ -10,7 +10,16 @@
 #include <string>
 #include <vector>
 
+#include "common/core/error.hpp"
+
 namespace rackproof::mpi {
+
+/// An Error that every rank of the communicator throws alike: one of them may tell the user, all may finalise. Any
+/// other Error concerns one rank alone, and only MPI_Abort frees the others.
+class AgreedError : public Error {
+ public:
+  explicit AgreedError(const Error& error) : Error(error) {}
+};
 
 /// Throws Error (infrastructure, domain "mpi") unless `code` is MPI_SUCCESS. `call` names the MPI function.
 void check(int code, const char* call);
@@ -71,7 +80,7 @@ class Communicator {
 };
 
 /// Collective over `communicator`: runs `action` on this rank, then agrees. If it threw anywhere, every rank throws
-/// one and the same Error: that of the lowest rank that failed, naming its host and rank. Use it around everything
+/// one and the same AgreedError: that of the lowest rank that failed, naming its host and rank. Use it around everything
 /// that can fail on one rank alone (allocation, verification, a file on rank 0), never around timed operations.
 template <typename Action>
 void agree(const Communicator& communicator, Action&& action);
