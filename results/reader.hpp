@@ -1,0 +1,46 @@
+// Reads a result file, finished or not. Believes nothing that the file says before it has checked it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "results/run_header.hpp"
+
+namespace rackproof::results {
+
+class ResultFile {
+ public:
+  /// Opens NAME.h5, or NAME.h5.part while or after it is written, and reads the headers and the outcome of every
+  /// case; samples are read on demand. Throws Error (usage, one line with the file's name) for anything that is
+  /// not a whole result file of a schema that this version knows.
+  explicit ResultFile(std::filesystem::path path);
+  ResultFile(const ResultFile&) = delete;
+  ResultFile& operator=(const ResultFile&) = delete;
+  ResultFile(ResultFile&&) noexcept;
+  ResultFile& operator=(ResultFile&&) noexcept;
+  ~ResultFile();
+
+  [[nodiscard]] const std::filesystem::path& path() const;
+  [[nodiscard]] const RunHeader& header() const;
+  /// True where the writer has not closed the file: it is being written, or its run broke off.
+  [[nodiscard]] bool unfinished() const;
+  /// Everything but figure_time, which is empty here. suite, which: positions in header().
+  [[nodiscard]] const CaseOutcome& outcome(std::size_t suite, std::size_t which) const;
+
+  /// Samples of ranks [first_rank, first_rank + ranks). columns is the largest count among them. Throws Error
+  /// (usage) where the file is damaged there.
+  [[nodiscard]] RankBlock block(std::size_t suite, std::size_t which, int first_rank, int ranks) const;
+  /// s, one a sample of the case.
+  [[nodiscard]] std::vector<double> figure_time(std::size_t suite, std::size_t which) const;
+  /// How many ranks to ask for at once, for bounded memory.
+  [[nodiscard]] int ranks_per_block() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace rackproof::results

@@ -1,0 +1,95 @@
+// What a result file holds, as plain structs: the writer takes them, the reader gives them back.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "common/core/parameters.hpp"
+#include "results/schema.hpp"
+
+namespace rackproof::results {
+
+struct RankHeader {
+  std::string hostname;
+  std::string device_id;    ///< "host:0", a PCI address, ...
+  std::string device_name;  ///< "Intel(R) Xeon(R) ...", "NVIDIA H100 80GB HBM3"
+  std::string serial;
+  int node_index = 0;
+  int local_rank = 0;
+};
+
+/// A number shown for a case, from a time t: rate: amount / t; time: amount x t.
+struct FigureHeader {
+  enum class Kind { rate, time };
+  std::string name;  ///< snake_case; becomes a dataset name
+  std::string unit;  ///< one unit a name within a suite
+  Kind kind = Kind::rate;
+  double amount = 0.0;
+
+  [[nodiscard]] double value(double t) const { return kind == Kind::rate ? amount / t : amount * t; }
+};
+
+struct CaseHeader {
+  std::string name;
+  Parameters parameters;
+  double flop = 0.0;                  ///< a step, of one rank
+  double bytes = 0.0;                 ///< a step, of one rank
+  double tokens = 0.0;                ///< a step, of the whole job
+  std::int64_t message_size = 0;      ///< bytes
+  std::vector<FigureHeader> figures;  ///< the first is the one that matters
+  bool collective = false;            ///< one operation of all ranks together
+  std::string skip_reason;            ///< not empty: recorded as skipped, with this message, when the file is created
+};
+
+struct SuiteHeader {
+  std::string name;
+  std::vector<CaseHeader> cases;
+};
+
+/// Everything that is known before the first case runs.
+struct RunHeader {
+  std::string run_id;    ///< UUID version 4, as text
+  std::string date;      ///< ISO 8601, UTC
+  std::string software;  ///< "rackproof"
+  std::string software_version;
+  bool device_fake = false;
+  bool recovered = false;  ///< set by the reader; written by recover() alone
+  std::vector<RankHeader> ranks;
+  std::vector<SuiteHeader> suites;  ///< at least one, each with at least one case; names are unique
+  int max_samples = 0;              ///< S: room for samples of one case and rank
+  /// command, configuration, environment, topology, libraries, labels and any other: text, TOML or JSON where
+  /// structured. Keys are snake_case and become dataset names.
+  std::map<std::string, std::string> provenance;
+};
+
+/// What a run of consecutive ranks saw of one case. Matrices are rank-major: value of rank first_rank + r and
+/// sample i at [r * columns + i]; a rank's own count may be smaller, what lies behind it is ignored.
+struct RankBlock {
+  int first_rank = 0;
+  int columns = 0;                    ///< samples stored a rank, at most RunHeader::max_samples
+  std::vector<std::int32_t> samples;  ///< (ranks), each at most columns; its size is the number of ranks here
+  std::vector<double> time;           ///< (ranks x columns) s
+  std::vector<double> begin;          ///< (ranks x columns) s on the global clock; or empty: not recorded
+  std::vector<std::uint8_t> flags;    ///< (ranks x columns); or empty: all 0
+  std::vector<double> verify_error;   ///< (ranks), 1 is the tolerance; or empty: NaN
+  std::vector<std::uint64_t> digest;  ///< (ranks); or empty: 0
+
+  [[nodiscard]] int ranks() const { return static_cast<int>(samples.size()); }
+};
+
+/// What is known of a case as a whole when it ends.
+struct CaseOutcome {
+  Status status = Status::not_run;
+  StopReason stop_reason = StopReason::none;
+  int warmup_steps = 0;
+  double clock_error = std::numeric_limits<double>::quiet_NaN();  ///< s
+  /// s, one a sample: collective: max(end) - max(begin) over ranks; otherwise the largest time of a rank.
+  std::vector<double> figure_time;
+  /// Of a failure, an error, a skip or a mistrusted case: one line; longer than schema::message_length is cut.
+  std::string message;
+};
+
+}  // namespace rackproof::results

@@ -1,0 +1,61 @@
+// Writes one run into one HDF5 file such that killing the job at any moment loses at most the case in flight.
+// One process writes (rank 0), one thread at a time. No MPI here.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "results/run_header.hpp"
+
+namespace rackproof::results {
+
+struct WriterOptions {
+  bool force = false;  ///< replace an existing FILE.h5, at finish()
+};
+
+/// The run is written to PATH.part (PATH is "NAME.h5") and gets its name in finish().
+class Writer {
+ public:
+  /// Creates PATH.part with the whole structure and every case's header, locks it, and enters SWMR write mode.
+  /// An unfinished PATH.part of an earlier run is moved aside if it holds finished cases (see notices()), and
+  /// replaced otherwise.
+  /// Throws Error: usage where PATH exists (unless force), its folder is missing or not writable, or another run
+  /// writes PATH.part right now; infrastructure where the disk is full; internal where the header makes no sense.
+  Writer(std::filesystem::path path, const RunHeader& header, const WriterOptions& options = {});
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+  /// Without finish(): as abandon().
+  ~Writer();
+
+  /// One line each, for the user: where an unfinished file of an earlier run went.
+  [[nodiscard]] const std::vector<std::string>& notices() const;
+  /// How many ranks a block should hold, and start at a multiple of, so that no stored chunk is touched twice.
+  [[nodiscard]] int ranks_per_block() const;
+
+  /// Stores what ranks [block.first_rank, + block.ranks()) saw of case `which` of suite `suite` (positions in the
+  /// header). In any order; a rank never delivered has 0 samples.
+  /// Throws Error (infrastructure) where the disk is full: the writer is then spent, and only destroying it is left.
+  void write_block(std::size_t suite, std::size_t which, const RankBlock& block);
+  /// Ends the case. Once this has returned, the case survives the death of this process and of this machine.
+  void finish_case(std::size_t suite, std::size_t which, const CaseOutcome& outcome);
+  /// Closes, syncs and renames PATH.part to PATH. Throws Error (infrastructure or usage); PATH.part then stays.
+  void finish();
+  /// Closes without renaming: PATH.part stays for `rackproof recover` if a case has finished, and is removed
+  /// otherwise. Never throws.
+  void abandon() noexcept;
+
+  [[nodiscard]] const std::filesystem::path& path() const;       ///< NAME.h5
+  [[nodiscard]] const std::filesystem::path& part_path() const;  ///< NAME.h5.part
+  [[nodiscard]] std::size_t finished_cases() const;              ///< ended by finish_case(), skipped ones apart
+
+ private:
+  friend class WriterAccess;
+  struct State;
+  explicit Writer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace rackproof::results
