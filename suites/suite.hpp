@@ -32,6 +32,8 @@ struct Case {
   Parameters parameters;
   Work work;
   std::vector<Figure> figures;  ///< the first is the one that matters
+  /// One operation of all ranks together; must equal the workload's is_collective().
+  bool collective = false;
   /// Not empty: the case cannot run here, and why. It is reported as SKIPPED.
   std::string skip_reason;
 };
