@@ -1,0 +1,167 @@
+#include "launch/run_benchmarks.hpp"
+
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <optional>
+
+namespace rackproof {
+namespace {
+
+/// A case is given this many times its equal share of the time that is left, because most cases need less.
+constexpr double share_factor = 2.0;
+
+/// One row of the file.
+struct Row {
+  const Suite* suite;
+  const Case* which;
+  std::size_t suite_index;
+  std::size_t row;
+};
+
+/// Hands out rows in order; Google Benchmark calls the same function once a repetition.
+class Runner {
+ public:
+  Runner(const RunParts& parts, const RunOptions& options, const std::vector<SelectedSuite>& planned,
+         Progress& progress)
+      : parts_(parts), options_(options), progress_(progress), start_(parts.clock.local().now()) {
+    for (std::size_t s = 0; s < planned.size(); ++s) {
+      for (std::size_t c = 0; c < planned[s].cases.size(); ++c) {
+        rows_.push_back({planned[s].suite, &planned[s].cases[c], s, c});
+      }
+    }
+  }
+
+  void run_next(benchmark::State& state) {
+    // An exception must not cross the library: kept, and thrown when the library has returned.
+    if (failure_) {
+      for (auto _ : state) state.SetIterationTime(0.0);
+      return;
+    }
+    try {
+      run(rows_.at(next_), state);
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+    ++next_;
+  }
+
+  ExitCode conclude() const {
+    if (failure_) std::rethrow_exception(failure_);
+    return worst_;
+  }
+
+ private:
+  void run(const Row& row, benchmark::State& state) {
+    progress_.show(next_, rows_.size(), row.which->name);
+    StoppingRule rule;
+    rule.relative_half_width = options_.relative_half_width;
+    rule.max_samples = options_.max_samples;
+    rule.min_samples = std::min(rule.min_samples, rule.max_samples);
+    rule.budget = budget();
+    CaseResult result;
+    for (auto _ : state) {
+      result = run_case(parts_, *row.suite, *row.which, row.suite_index, row.row, rule);
+      state.SetIterationTime(result.seconds);
+    }
+    switch (result.status) {
+      case results::Status::skipped:
+        state.SkipWithError(("SKIPPED: " + result.message).c_str());
+        return;
+      case results::Status::error:
+        state.SkipWithError(("ERROR: " + result.message).c_str());
+        worst_ = worst_ == ExitCode::pass ? ExitCode::infrastructure : worst_;
+        return;
+      case results::Status::failed:
+        state.SkipWithError(("FAILED: " + result.message).c_str());
+        worst_ = ExitCode::fail;
+        return;
+      case results::Status::mistrusted:
+        state.SetLabel("MISTRUSTED " + result.message);
+        break;
+      case results::Status::passed:
+      case results::Status::not_run:
+        break;
+    }
+    for (const Figure& figure : row.which->figures) {
+      state.counters[figure.name + "[" + figure.unit + "]"] =
+          figure.kind == Figure::Kind::rate ? figure.amount / result.seconds : figure.amount * result.seconds;
+    }
+  }
+
+  /// The same on every rank: rank 0's time decides.
+  double budget() const {
+    double left = options_.time_budget - (parts_.clock.local().now() - start_);
+    parts_.world.broadcast({&left, 1});
+    return std::max(left, 0.0) * std::min(1.0, share_factor / static_cast<double>(rows_.size() - next_));
+  }
+
+  const RunParts& parts_;
+  const RunOptions& options_;
+  Progress& progress_;
+  double start_;
+  std::vector<Row> rows_;
+  std::size_t next_ = 0;
+  ExitCode worst_ = ExitCode::pass;
+  std::exception_ptr failure_;
+};
+
+/// The library reads its flags from an argument list that it changes.
+void initialise_library(const BenchmarkFlags& flags, bool is_root) {
+  std::vector<std::string> arguments{"rackproof"};
+  if (flags.repetitions > 1) arguments.push_back(fmt::format("--benchmark_repetitions={}", flags.repetitions));
+  if (is_root) {
+    arguments.insert(arguments.end(), flags.passed_on.begin(), flags.passed_on.end());
+    if (!flags.out.empty()) arguments.push_back("--benchmark_out=" + flags.out);
+  }
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  int count = static_cast<int>(pointers.size());
+  pointers.push_back(nullptr);
+  benchmark::Initialize(&count, pointers.data());
+}
+
+}  // namespace
+
+std::vector<SelectedSuite> repeat_cases(std::vector<SelectedSuite> selected, int repetitions) {
+  if (repetitions == 1) return selected;
+  for (SelectedSuite& suite : selected) {
+    std::vector<Case> rows;
+    for (const Case& one : suite.cases) {
+      for (int repetition = 0; repetition < repetitions; ++repetition) {
+        Case row = one;
+        row.parameters.set("repetition", std::int64_t{repetition});
+        if (repetition > 0) row.name += fmt::format("/repetition{}", repetition);
+        rows.push_back(std::move(row));
+      }
+    }
+    suite.cases = std::move(rows);
+  }
+  return selected;
+}
+
+ExitCode run_benchmarks(const RunParts& parts, const RunOptions& options, const BenchmarkFlags& flags,
+                        const std::vector<SelectedSuite>& planned, Progress& progress) {
+  initialise_library(flags, parts.world.is_root());
+  benchmark::AddCustomContext("rackproof", RACKPROOF_VERSION);
+  benchmark::AddCustomContext("ranks", fmt::format("{}", parts.world.size()));
+  Runner runner(parts, options, planned, progress);
+  for (const SelectedSuite& suite : planned) {
+    for (std::size_t i = 0; i < suite.cases.size(); i += static_cast<std::size_t>(flags.repetitions)) {
+      benchmark::RegisterBenchmark(suite.cases[i].name.c_str(),
+                                   [&runner](benchmark::State& state) { runner.run_next(state); })
+          ->UseManualTime()
+          ->Iterations(1)
+          ->Unit(benchmark::kMicrosecond);
+    }
+  }
+  QuietReporter quiet;
+  const bool library_prints = parts.world.is_root() && !flags.format.empty();
+  benchmark::RunSpecifiedBenchmarks(library_prints ? nullptr : &quiet, nullptr, ".");
+  benchmark::ClearRegisteredBenchmarks();
+  return runner.conclude();
+}
+
+}  // namespace rackproof

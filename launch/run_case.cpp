@@ -1,0 +1,177 @@
+#include "launch/run_case.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <memory>
+#include <new>
+
+#include "common/core/error.hpp"
+#include "common/measure/digest_vote.hpp"
+#include "common/stats/order_statistics.hpp"
+
+namespace rackproof {
+namespace {
+
+std::string place_of(const results::RankHeader& rank, int number) {
+  std::string text = fmt::format("rank {} on {} ({}", number, rank.hostname, rank.device_id);
+  if (!rank.serial.empty()) text += ", serial " + rank.serial;
+  return text + ")";
+}
+
+/// The verdict over all ranks, on rank 0.
+struct Conclusion {
+  results::Status status = results::Status::passed;
+  std::string message;
+};
+
+Conclusion conclude(const std::vector<results::RankHeader>& ranks, const std::vector<double>& outcomes,
+                    const std::vector<std::uint64_t>& digests, const std::vector<std::string>& details,
+                    bool digests_are_shared) {
+  constexpr auto failed = static_cast<double>(Verification::Outcome::failed);
+  constexpr auto mistrusted = static_cast<double>(Verification::Outcome::mistrusted);
+  int failures = 0;
+  for (std::size_t rank = 0; rank < outcomes.size(); ++rank) {
+    if (outcomes[rank] == failed) ++failures;
+  }
+  if (failures > 0) {
+    const auto first = static_cast<std::size_t>(std::find(outcomes.begin(), outcomes.end(), failed) - outcomes.begin());
+    std::string message =
+        fmt::format("{}: {}", place_of(ranks[first], static_cast<int>(first)), printable(details[first]));
+    if (failures > 1) message += fmt::format(" (and {} more ranks)", failures - 1);
+    return {results::Status::failed, message};
+  }
+  if (digests_are_shared) {
+    std::vector<std::string> kinds;
+    for (const auto& rank : ranks) kinds.push_back(rank.device_name);
+    const DigestVote vote = vote_on_digests(digests, kinds);
+    if (!vote.deviating.empty()) {
+      const int first = vote.deviating.front();
+      std::string message =
+          fmt::format("{} computed other bits than its peers", place_of(ranks[static_cast<std::size_t>(first)], first));
+      if (vote.deviating.size() > 1) {
+        message =
+            fmt::format("{} ranks computed other bits than their peers{}, first {}", vote.deviating.size(),
+                        vote.decided ? "" : " (no majority)", place_of(ranks[static_cast<std::size_t>(first)], first));
+      }
+      return {results::Status::failed, message};
+    }
+  }
+  for (std::size_t rank = 0; rank < outcomes.size(); ++rank) {
+    if (outcomes[rank] == mistrusted) return {results::Status::mistrusted, "not checked: " + printable(details[rank])};
+  }
+  return {results::Status::passed, ""};
+}
+
+/// Gathers what every rank saw and writes it.
+void write_samples(const RunParts& parts, const Samples& samples, const Verification& verification,
+                   std::size_t suite_index, std::size_t row) {
+  // One row a rank: times, begins, flags, the check's error, the digest's bits.
+  const std::size_t n = samples.begin.size();
+  std::vector<double> packed;
+  packed.reserve(3 * n + 2);
+  for (std::size_t i = 0; i < n; ++i) packed.push_back(samples.end[i] - samples.begin[i]);
+  packed.insert(packed.end(), samples.begin.begin(), samples.begin.end());
+  for (const std::uint8_t flags : samples.flags) packed.push_back(flags);
+  packed.push_back(verification.error);
+  packed.push_back(std::bit_cast<double>(verification.digest));
+
+  mpi::agree(parts.world, [&] {
+    parts.gatherer.gather(packed, [&](int first_rank, std::span<const double> rows) {
+      const std::size_t length = 3 * n + 2;
+      const std::size_t ranks = rows.size() / length;
+      results::RankBlock block;
+      block.first_rank = first_rank;
+      block.columns = static_cast<int>(n);
+      block.samples.assign(ranks, static_cast<std::int32_t>(n));
+      for (std::size_t r = 0; r < ranks; ++r) {
+        const auto one = rows.subspan(r * length, length);
+        const auto part = [&one, n](std::size_t index) { return one.subspan(index * n, n); };
+        block.time.insert(block.time.end(), part(0).begin(), part(0).end());
+        block.begin.insert(block.begin.end(), part(1).begin(), part(1).end());
+        for (const double flags : part(2)) block.flags.push_back(static_cast<std::uint8_t>(flags));
+        block.verify_error.push_back(one[3 * n]);
+        block.digest.push_back(std::bit_cast<std::uint64_t>(one[3 * n + 1]));
+      }
+      parts.writer->write_block(suite_index, row, block);
+    });
+  });
+}
+
+void finish(const RunParts& parts, std::size_t suite_index, std::size_t row, const results::CaseOutcome& outcome) {
+  mpi::agree(parts.world, [&] {
+    if (parts.writer != nullptr) parts.writer->finish_case(suite_index, row, outcome);
+  });
+}
+
+double median_step(const RunParts& parts, const Samples& samples, bool collective) {
+  double seconds = stats::median(samples.figure);
+  if (collective) return seconds;
+  std::vector<double> own(samples.begin.size());
+  for (std::size_t i = 0; i < own.size(); ++i) own[i] = samples.end[i] - samples.begin[i];
+  const std::vector<double> medians = parts.world.gather(stats::median(own));
+  if (parts.world.is_root()) seconds = stats::median(medians);
+  parts.world.broadcast({&seconds, 1});
+  return seconds;
+}
+
+}  // namespace
+
+CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which, std::size_t suite_index,
+                    std::size_t row, const StoppingRule& rule) {
+  if (!which.skip_reason.empty()) return {results::Status::skipped, which.skip_reason, 0.0};
+
+  std::unique_ptr<Workload> workload;
+  try {
+    mpi::agree(parts.world, [&] {
+      try {
+        workload = suite.make(which, parts.context);
+      } catch (const std::bad_alloc&) {
+        throw infrastructure_error("out of memory");
+      }
+      if (workload->is_collective() != which.collective) {
+        throw Error(ExitCode::internal, "suite", 0, "",
+                    which.name + ": case and workload differ in what is collective");
+      }
+    });
+  } catch (const mpi::AgreedError& error) {
+    if (error.exit_code() == ExitCode::internal) throw;
+    results::CaseOutcome outcome;
+    outcome.status = results::Status::error;
+    outcome.message = error.line();
+    finish(parts, suite_index, row, outcome);
+    return {outcome.status, outcome.message, 0.0};
+  }
+
+  parts.clock.synchronise();
+  const Samples samples = measure(*workload, parts.world, parts.clock, rule);
+  Verification verification;
+  mpi::agree(parts.world, [&] { verification = workload->verify(); });
+
+  const double seconds = median_step(parts, samples, which.collective);
+  const auto outcomes = parts.world.gather(static_cast<double>(verification.outcome));
+  const auto digests = parts.world.gather(verification.digest);
+  const auto details = parts.world.gather(verification.detail);
+  write_samples(parts, samples, verification, suite_index, row);
+
+  results::CaseOutcome outcome;
+  if (parts.world.is_root()) {
+    auto [status, message] = conclude(parts.ranks, outcomes, digests, details, verification.digest_is_shared);
+    outcome.status = status;
+    outcome.message = std::move(message);
+  }
+  outcome.stop_reason = static_cast<results::StopReason>(samples.stop_reason);
+  outcome.warmup_steps = samples.warmup_steps;
+  outcome.clock_error = samples.clock_error;
+  outcome.figure_time = samples.figure;
+  finish(parts, suite_index, row, outcome);
+
+  auto status = static_cast<std::int64_t>(outcome.status);
+  parts.world.broadcast({&status, 1});
+  parts.world.broadcast(outcome.message);
+  return {static_cast<results::Status>(status), outcome.message, seconds};
+}
+
+}  // namespace rackproof

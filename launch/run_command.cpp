@@ -1,0 +1,209 @@
+// `rackproof run`: plan, measure, write, show.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <optional>
+
+#include "common/core/clock.hpp"
+#include "common/mpi/communicator.hpp"
+#include "common/mpi/gather_rows.hpp"
+#include "common/mpi/global_clock.hpp"
+#include "common/mpi/topology.hpp"
+#include "common/system/identity.hpp"
+#include "common/system/libraries.hpp"
+#include "launch/commands.hpp"
+#include "launch/run_benchmarks.hpp"
+#include "launch/run_header.hpp"
+#include "launch/run_options.hpp"
+#include "launch/run_progress.hpp"
+#include "launch/run_world.hpp"
+#include "results/show.hpp"
+#include "results/writer.hpp"
+#include "suites/suite.hpp"
+
+namespace rackproof {
+namespace {
+
+struct RunState {
+  std::vector<std::unique_ptr<Suite>> suites = make_all_suites();
+  RunArguments arguments;
+};
+
+/// The smallest peaks of all ranks: what every device can do.
+Peaks agree_on_peaks(const mpi::Communicator& world, Peaks peaks) {
+  std::vector<double> values;
+  for (const auto& [type, flops] : peaks.flops) values.push_back(flops);
+  values.push_back(peaks.memory_bandwidth);
+  world.all_reduce_min(values);
+  std::size_t i = 0;
+  for (auto& [type, flops] : peaks.flops) flops = values[i++];
+  peaks.memory_bandwidth = values[i];
+  return peaks;
+}
+
+void check_benchmark_out(const std::string& path) {
+  if (path.empty()) return;
+  if (!std::ofstream(path, std::ios::app)) {
+    throw usage_error(fmt::format("--benchmark_out: cannot write '{}': {}", printable(path), std::strerror(errno)));
+  }
+}
+
+std::string default_file_name() { return fmt::format("rackproof-{}-{}.h5", host_name(), compact_utc_timestamp()); }
+
+std::string closing_words(const std::string& file) {
+  return fmt::format(
+      "Wrote {0}\n"
+      "  rackproof show {0}                    the tables again\n"
+      "  rackproof show {0} --ranks            one row a rank; --case REGEX selects\n",
+      file);
+}
+
+void list_names(const std::vector<SelectedSuite>& selected) {
+  for (const SelectedSuite& suite : selected) {
+    for (const Case& one : suite.cases) fmt::print("{}\n", one.name);
+  }
+}
+
+/// Everything after MPI is up.
+ExitCode run_in_world(const RunState& state, const CommandLine& command_line, const mpi::Communicator& world) {
+  const RunOptions options = check_run_arguments(state.arguments, state.suites);
+  const BenchmarkFlags& flags = command_line.benchmark_flags;
+  check_slurm_task_count(std::getenv("SLURM_NTASKS"), std::getenv("SLURM_STEP_ID"), world.size());
+  const mpi::Topology topology = mpi::discover_topology(world);
+  check_same_binary(world, topology, "rackproof " RACKPROOF_VERSION " " + build_id_of_self());
+
+  const mpi::RankPlace& place = topology.ranks[static_cast<std::size_t>(world.rank())];
+  const int ranks_on_node = topology.ranks_on_node(place.node_index);
+  const SteadyClock clock(ranks_on_node > static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+  Progress progress(options.progress, world.is_root(), clock, options.time_budget);
+
+  progress.note("opening devices and measuring their peak rates ...");
+  const auto backends = make_all_backends();
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Collective> collective;
+  const Backend& device_backend = choose_device_backend(backends, options.device);
+  const Backend& collective_backend = choose_collective_backend(backends, device_backend.name());
+  mpi::agree(world, [&] { device = device_backend.open_device({place.local_rank, ranks_on_node, options.threads}); });
+  mpi::agree(world, [&] { collective = collective_backend.open_collective(world, *device); });
+
+  Platform platform{topology, {}, 0, true};
+  if (!flags.list_tests) {
+    world.barrier();
+    mpi::agree(world, [&] { platform.peaks = device->measure_peaks(); });
+    platform.peaks = agree_on_peaks(world, std::move(platform.peaks));
+  }
+  double memory = static_cast<double>(device->memory_available());
+  world.all_reduce_min({&memory, 1});
+  platform.memory_available = static_cast<std::size_t>(memory);
+
+  std::vector<SelectedSuite> selected;
+  mpi::agree(world, [&] { selected = select_cases(options, flags.filter, platform); });
+  if (flags.list_tests) {
+    progress.clear();
+    if (world.is_root()) list_names(selected);
+    return ExitCode::pass;
+  }
+
+  const std::vector<SelectedSuite> planned = repeat_cases(std::move(selected), flags.repetitions);
+  results::RunHeader header;
+  mpi::agree(world, [&] {
+    header = make_run_header(world, platform, *device, *collective, options, planned, command_line.arguments);
+  });
+  std::optional<results::Writer> writer;
+  mpi::agree(world, [&] {
+    if (!world.is_root()) return;
+    check_benchmark_out(flags.out);
+    const std::string out = options.out.empty() ? default_file_name() : options.out;
+    writer.emplace(out, header, results::WriterOptions{options.force});
+  });
+  if (writer) {
+    for (const std::string& notice : writer->notices()) {
+      progress.clear();
+      fmt::print(stderr, "rackproof: {}\n", notice);
+    }
+  }
+  std::int64_t block = writer ? writer->ranks_per_block() : 0;
+  world.broadcast({&block, 1});
+  const mpi::RowGatherer gatherer(world, static_cast<int>(block));
+  mpi::GlobalClock global_clock(world, clock);
+  Context context{*device, *collective, platform, options.suite_options};
+  const RunParts parts{world, global_clock, gatherer, context, writer ? &*writer : nullptr, header.ranks};
+  const ExitCode outcome = run_benchmarks(parts, options, flags, planned, progress);
+  progress.clear();
+  mpi::agree(world, [&] {
+    if (!writer) return;
+    writer->finish();
+    if (flags.format.empty()) fmt::print("{}", results::show(writer->path()));
+    fmt::print(stderr, "{}", closing_words(writer->path().string()));
+  });
+  return outcome;
+}
+
+ExitCode run(const RunState& state, const CommandLine& command_line) {
+  // Refused before MPI starts, where every rank sees the same arguments.
+  (void)check_run_arguments(state.arguments, state.suites);
+  int argc = 0;
+  char** argv = nullptr;
+  const mpi::Session session(argc, argv);
+  const auto world = mpi::Communicator::world();
+  try {
+    return run_in_world(state, command_line, world);
+  } catch (const mpi::AgreedError& error) {
+    if (world.is_root()) fmt::print(stderr, "rackproof: {}\n", error.line());
+    return error.exit_code();
+  } catch (const Error& error) {
+    // Bad input is found by every rank alike; anything else concerns this rank alone, and the others would wait.
+    if (error.exit_code() == ExitCode::usage || world.size() == 1) {
+      if (world.is_root()) fmt::print(stderr, "rackproof: {}\n", error.line());
+      return error.exit_code();
+    }
+    fmt::print(stderr, "rackproof: {}\n", error.line());
+    MPI_Abort(world.handle(), static_cast<int>(error.exit_code()));
+    return error.exit_code();
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "rackproof: rank {}: {} (a defect; please report it)\n", world.rank(),
+               printable(error.what(), 400));
+    MPI_Abort(world.handle(), static_cast<int>(ExitCode::internal));
+    return ExitCode::internal;
+  }
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app, CommandLine& command_line) {
+  auto* command = app.add_subcommand("run", "Measure: run the suites on every rank and write one result file");
+  auto state = std::make_shared<RunState>();
+  RunArguments& arguments = state->arguments;
+  add_case_options(*command, arguments, state->suites);
+  command->add_option("--device", arguments.device, "Backend of the devices, or auto")->capture_default_str();
+  command->add_option("--threads", arguments.threads, "Host threads a rank (default: its share of the cores)");
+  command->add_option("--time-budget", arguments.time_budget,
+                      "Time for all cases, such as 90s (default: the profile's)");
+  command
+      ->add_option("--precision", arguments.precision,
+                   "A case ends when the 95 % interval of its median is within +- this")
+      ->capture_default_str();
+  command->add_option("--max-samples", arguments.max_samples, "... or after so many samples")->capture_default_str();
+  command->add_option("--out,-o", arguments.out, "Result file (default: rackproof-HOST-TIME.h5)");
+  command->add_flag("--force", arguments.force, "Replace the result file if it exists");
+  command
+      ->add_option("--label", arguments.labels, "KEY=VALUE kept in the file, such as integrator=NAME; may be repeated")
+      ->allow_extra_args(false);
+  command->add_option("--progress", arguments.progress, "auto (on a terminal), always, never")->capture_default_str();
+  command->footer(benchmark_flags_help() +
+                  "Examples:\n"
+                  "  mpirun -n 2 rackproof run\n"
+                  "  mpirun -n 8 rackproof run --suite gemm,allreduce --label integrator=acme -o rack7.h5\n"
+                  "  mpirun -n 4 rackproof run --suite tokens --model llama-100m --tp 2 --time-budget 60s\n"
+                  "  srun --mpi=pmix rackproof run --profile accept\n"
+                  "  rackproof run --benchmark_filter='gemm/f64' --benchmark_out=gemm.json");
+  command->callback(
+      [state, &command_line] { command_line.action = [state, &command_line] { return run(*state, command_line); }; });
+}
+
+}  // namespace rackproof

@@ -1,0 +1,123 @@
+#include "launch/run_header.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "common/core/error.hpp"
+#include "common/system/environment.hpp"
+#include "common/system/identity.hpp"
+#include "common/system/inventory.hpp"
+
+namespace rackproof {
+namespace {
+
+results::CaseHeader to_header(const Case& one) {
+  results::CaseHeader header;
+  header.name = one.name;
+  header.parameters = one.parameters;
+  header.flop = one.work.flop;
+  header.bytes = one.work.bytes;
+  header.tokens = one.work.tokens;
+  header.message_size = one.work.message_size;
+  header.collective = one.collective;
+  header.skip_reason = one.skip_reason;
+  for (const Figure& figure : one.figures) {
+    header.figures.push_back(
+        {figure.name, figure.unit,
+         figure.kind == Figure::Kind::rate ? results::FigureHeader::Kind::rate : results::FigureHeader::Kind::time,
+         figure.amount});
+  }
+  return header;
+}
+
+nlohmann::ordered_json configuration(const RunOptions& options, const Platform& platform, const Device& device,
+                                     const Collective& collective) {
+  nlohmann::ordered_json json;
+  json["profile"] = options.suite_options.profile == Profile::quick ? "quick" : "accept";
+  json["seed"] = options.suite_options.seed;
+  json["buffers"] = options.suite_options.cold_buffers ? "cold" : "hot";
+  json["time_budget_s"] = options.time_budget;
+  json["precision"] = options.relative_half_width;
+  json["max_samples"] = options.max_samples;
+  json["device"] = options.device;
+  json["threads_per_rank"] = device.threads();
+  json["collective"] = collective.implementation();
+  json["suite_options"] = options.suite_options.values;
+  nlohmann::ordered_json peaks;
+  peaks["source"] = platform.peaks.source;
+  peaks["memory_bandwidth_bytes_per_s"] = platform.peaks.memory_bandwidth;
+  for (const auto& [type, flops] : platform.peaks.flops) peaks["flop_per_s"][std::string(name(type))] = flops;
+  json["peaks"] = peaks;
+  return json;
+}
+
+nlohmann::ordered_json topology_to_json(const mpi::Topology& topology) {
+  nlohmann::ordered_json nodes = nlohmann::ordered_json::array();
+  for (int node = 0; node < topology.nodes; ++node) nodes.push_back({{"ranks", nlohmann::ordered_json::array()}});
+  for (int rank = 0; rank < topology.size(); ++rank) {
+    const mpi::RankPlace& place = topology.ranks[static_cast<std::size_t>(rank)];
+    auto& node = nodes[static_cast<std::size_t>(place.node_index)];
+    node["hostname"] = place.host;
+    node["ranks"].push_back(rank);
+  }
+  return {{"nodes", nodes}};
+}
+
+}  // namespace
+
+results::RunHeader make_run_header(const mpi::Communicator& world, const Platform& platform, const Device& device,
+                                   const Collective& collective, const RunOptions& options,
+                                   const std::vector<SelectedSuite>& planned,
+                                   const std::vector<std::string>& arguments) {
+  const auto ids = world.gather(device.id());
+  const auto names = world.gather(device.name());
+  const auto serials = world.gather(device.serial());
+  double fake = device.is_fake() ? 1.0 : 0.0;
+  world.all_reduce_max({&fake, 1});
+
+  // One inventory a node, from its first rank: the others there would say the same.
+  const mpi::RankPlace& place = platform.topology.ranks[static_cast<std::size_t>(world.rank())];
+  const bool speaks = place.local_rank == 0;
+  const mpi::Communicator speakers = world.split(speaks ? 0 : 1, world.rank());
+  std::vector<std::string> inventories;
+  if (speaks) inventories = speakers.gather(inventory().dump());
+
+  results::RunHeader header;
+  if (!world.is_root()) return header;
+  header.run_id = uuid4();
+  header.date = utc_timestamp();
+  header.software = "rackproof";
+  header.software_version = RACKPROOF_VERSION;
+  header.device_fake = fake > 0.0;
+  header.max_samples = options.max_samples;
+  for (int rank = 0; rank < world.size(); ++rank) {
+    const auto r = static_cast<std::size_t>(rank);
+    const mpi::RankPlace& where = platform.topology.ranks[r];
+    header.ranks.push_back({where.host, ids[r], names[r], serials[r], where.node_index, where.local_rank});
+  }
+  for (const SelectedSuite& suite : planned) {
+    results::SuiteHeader one;
+    one.name = suite.suite->name();
+    for (const Case& which : suite.cases) one.cases.push_back(to_header(which));
+    header.suites.push_back(std::move(one));
+  }
+
+  nlohmann::ordered_json machines = nlohmann::ordered_json::array();
+  nlohmann::ordered_json libraries = nlohmann::ordered_json::array();
+  for (const std::string& text : inventories) {
+    auto facts = nlohmann::ordered_json::parse(text);
+    libraries.push_back(std::move(facts["process"]));
+    machines.push_back(std::move(facts["machine"]));
+  }
+  header.provenance["command"] = recorded_command_line(arguments);
+  header.provenance["configuration"] = configuration(options, platform, device, collective).dump(2);
+  header.provenance["environment"] = nlohmann::ordered_json(recorded_environment()).dump(2);
+  header.provenance["topology"] = topology_to_json(platform.topology).dump(2);
+  header.provenance["machines"] = machines.dump(2);
+  header.provenance["libraries"] = libraries.dump(2);
+  header.provenance["labels"] = nlohmann::ordered_json(options.labels).dump(2);
+  return header;
+}
+
+}  // namespace rackproof

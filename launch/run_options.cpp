@@ -1,0 +1,155 @@
+#include "launch/run_options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "common/core/error.hpp"
+#include "common/core/units.hpp"
+
+namespace rackproof {
+namespace {
+
+std::vector<std::string> split_list(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (const char c : text) {
+    if (c == ',') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+
+const Suite& find_suite(const std::string& name, const std::vector<std::unique_ptr<Suite>>& suites) {
+  std::string known;
+  for (const auto& suite : suites) {
+    if (suite->name() == name) return *suite;
+    known += (known.empty() ? "" : ", ") + suite->name();
+  }
+  throw usage_error(fmt::format("--suite: unknown suite '{}'; this build has {}", printable(name), known));
+}
+
+template <typename T>
+T choose(std::string_view option, const std::string& text, const std::vector<std::pair<std::string, T>>& choices) {
+  std::string known;
+  for (const auto& [name, value] : choices) {
+    if (name == text) return value;
+    known += (known.empty() ? "" : ", ") + name;
+  }
+  throw usage_error(fmt::format("{}: '{}' is none of {}", option, printable(text), known));
+}
+
+double parse_percent(const std::string& text, std::string_view option) {
+  double value = 0.0;
+  if (text.size() > 1 && text.back() == '%') {
+    try {
+      std::size_t used = 0;
+      value = std::stod(text, &used);
+      if (used + 1 == text.size() && value > 0.0 && value <= 50.0) return value / 100.0;
+    } catch (const std::exception&) {
+      value = 0.0;
+    }
+  }
+  throw usage_error(
+      fmt::format("{}: '{}' is no share between 0% and 50%, such as 1% or 0.5%", option, printable(text)));
+}
+
+std::map<std::string, std::string> parse_labels(const std::vector<std::string>& labels) {
+  std::map<std::string, std::string> result;
+  for (const std::string& label : labels) {
+    const std::size_t equals = label.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw usage_error(fmt::format("--label: '{}' has no key or no '='; write --label KEY=VALUE", printable(label)));
+    }
+    const std::string key = label.substr(0, equals);
+    if (key != printable(key) || label != printable(label, label.size() + 1)) {
+      throw usage_error(fmt::format("--label: '{}' has control characters or invalid UTF-8", printable(label)));
+    }
+    if (!result.emplace(key, label.substr(equals + 1)).second) {
+      throw usage_error(fmt::format("--label: '{}' is given twice", printable(key)));
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+void add_case_options(CLI::App& command, RunArguments& arguments, const std::vector<std::unique_ptr<Suite>>& suites) {
+  std::string names;
+  for (const auto& suite : suites) names += (names.empty() ? "" : ",") + suite->name();
+  command.add_option("--suite", arguments.suites, "Suites to run, separated by commas (default: " + names + ")");
+  command
+      .add_option("--profile", arguments.profile, "quick: at most 2 minutes; accept: more cases, at most 10 minutes")
+      ->capture_default_str();
+  command.add_option("--seed", arguments.seed, "Seed of all inputs and weights")->capture_default_str();
+  command.add_option("--buffers", arguments.buffers, "cold: rotate through more than the last-level cache; hot: reuse")
+      ->capture_default_str();
+  for (const auto& suite : suites) {
+    for (const OptionSpec& option : suite->options()) {
+      auto& value = arguments.suite_values[option.name];
+      value = option.default_value;
+      command.add_option("--" + option.name, value, option.help)
+          ->group("Suite " + suite->name())
+          ->default_str(option.default_value);
+    }
+  }
+}
+
+RunOptions check_run_arguments(const RunArguments& arguments, const std::vector<std::unique_ptr<Suite>>& suites) {
+  RunOptions options;
+  if (arguments.suites.empty()) {
+    for (const auto& suite : suites) options.suites.push_back(suite.get());
+  } else {
+    std::set<std::string> seen;
+    for (const std::string& name : split_list(arguments.suites)) {
+      const Suite& suite = find_suite(name, suites);
+      if (!seen.insert(name).second) throw usage_error(fmt::format("--suite: '{}' is named twice", name));
+      options.suites.push_back(&suite);
+    }
+  }
+  options.suite_options.profile =
+      choose<Profile>("--profile", arguments.profile, {{"quick", Profile::quick}, {"accept", Profile::accept}});
+  options.suite_options.seed = arguments.seed;
+  options.suite_options.cold_buffers = choose<bool>("--buffers", arguments.buffers, {{"cold", true}, {"hot", false}});
+  options.suite_options.values = arguments.suite_values;
+  options.progress = choose<ProgressMode>(
+      "--progress", arguments.progress,
+      {{"auto", ProgressMode::automatic}, {"always", ProgressMode::always}, {"never", ProgressMode::never}});
+  options.device = arguments.device;
+  // What is left of 2 and of 10 minutes after start-up, and for the case that overruns at the end.
+  const double profile_budget = options.suite_options.profile == Profile::quick ? 95.0 : 540.0;
+  options.time_budget =
+      arguments.time_budget.empty() ? profile_budget : parse_duration(arguments.time_budget, "--time-budget");
+  if (options.time_budget <= 0.0) throw usage_error("--time-budget: must be more than 0s");
+  options.relative_half_width = parse_percent(arguments.precision, "--precision");
+  if (arguments.threads < 0 || arguments.threads > 4096) throw usage_error("--threads: must be from 0 to 4096");
+  options.threads = arguments.threads;
+  if (arguments.max_samples < 3 || arguments.max_samples > 1'000'000) {
+    throw usage_error("--max-samples: must be from 3 to 1000000");
+  }
+  options.max_samples = arguments.max_samples;
+  options.out = arguments.out;
+  options.force = arguments.force;
+  options.labels = parse_labels(arguments.labels);
+  return options;
+}
+
+std::vector<SelectedSuite> select_cases(const RunOptions& options, const std::string& filter,
+                                        const Platform& platform) {
+  std::vector<SelectedSuite> selected;
+  for (const Suite* suite : options.suites) {
+    SelectedSuite one{suite, suite->cases(options.suite_options, platform)};
+    std::erase_if(one.cases, [&filter](const Case& candidate) { return !filter_matches(filter, candidate.name); });
+    if (!one.cases.empty()) selected.push_back(std::move(one));
+  }
+  if (selected.empty()) {
+    throw usage_error(fmt::format(
+        "--benchmark_filter: no case matches '{}'; 'rackproof list' prints the names of all cases", printable(filter)));
+  }
+  return selected;
+}
+
+}  // namespace rackproof

@@ -1,0 +1,68 @@
+// What `rackproof run` and `rackproof list` were asked for.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "launch/benchmark_flags.hpp"
+#include "suites/suite.hpp"
+
+namespace rackproof {
+
+enum class ProgressMode { automatic, always, never };
+
+/// The options as text, as CLI11 fills them in.
+struct RunArguments {
+  std::string suites;
+  std::string profile = "quick";
+  std::string device = "auto";
+  std::string buffers = "cold";
+  std::string time_budget;
+  std::string precision = "1%";
+  std::string progress = "auto";
+  std::string out;
+  std::vector<std::string> labels;
+  int threads = 0;
+  int max_samples = 1024;
+  std::uint64_t seed = 1;
+  int ranks = 2;  ///< `list` alone
+  bool force = false;
+  bool json = false;  ///< `list` alone
+  std::map<std::string, std::string> suite_values;
+};
+
+/// The options, checked.
+struct RunOptions {
+  std::vector<const Suite*> suites;  ///< in the order asked for
+  Options suite_options;
+  std::string device;
+  double time_budget = 0.0;          ///< s
+  double relative_half_width = 0.0;  ///< of the 95 % interval of the median
+  int threads = 0;
+  int max_samples = 0;
+  ProgressMode progress = ProgressMode::automatic;
+  std::string out;  ///< empty: named after host and time
+  bool force = false;
+  std::map<std::string, std::string> labels;
+};
+
+/// Adds the options that choose cases (`run` and `list`), those of every suite included.
+void add_case_options(CLI::App& command, RunArguments& arguments, const std::vector<std::unique_ptr<Suite>>& suites);
+
+/// Throws Error (usage).
+[[nodiscard]] RunOptions check_run_arguments(const RunArguments& arguments,
+                                             const std::vector<std::unique_ptr<Suite>>& suites);
+
+/// The cases that options and filter select, suite by suite, in the order of `options.suites`; suites without one are
+/// left out. Throws Error (usage) where nothing is left, or the suites' own.
+struct SelectedSuite {
+  const Suite* suite = nullptr;
+  std::vector<Case> cases;
+};
+[[nodiscard]] std::vector<SelectedSuite> select_cases(const RunOptions& options, const std::string& filter,
+                                                      const Platform& platform);
+
+}  // namespace rackproof

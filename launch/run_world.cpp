@@ -1,0 +1,50 @@
+#include "launch/run_world.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <string_view>
+
+#include "common/core/error.hpp"
+
+namespace rackproof {
+
+void check_slurm_task_count(const char* slurm_ntasks, const char* slurm_step, int world_size) {
+  if (slurm_ntasks == nullptr) return;
+  const std::string_view text(slurm_ntasks);
+  int tasks = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), tasks);
+  if (error != std::errc{} || end != text.data() + text.size()) return;
+  const bool inside_step = slurm_step != nullptr && *slurm_step != '\0';
+  const bool singleton = world_size == 1 && tasks > 1;
+  if (singleton || (inside_step && tasks != world_size)) {
+    throw usage_error(fmt::format(
+        "Slurm started {} tasks but this MPI world has {} rank{}: the ranks do not see each other; start with "
+        "'srun --mpi=pmix' (see 'srun --mpi=list') or with mpirun inside the allocation",
+        tasks, world_size, world_size == 1 ? "" : "s"));
+  }
+}
+
+void check_same_binary(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& identity) {
+  std::string expected = identity;
+  world.broadcast(expected);
+  const auto all = world.gather(identity);
+  mpi::agree(world, [&] {
+    if (!world.is_root()) return;
+    std::string odd;
+    int count = 0;
+    for (int rank = 0; rank < world.size(); ++rank) {
+      if (all[static_cast<std::size_t>(rank)] == expected) continue;
+      if (++count <= 3) {
+        odd += fmt::format("{}rank {} on {} has {}", odd.empty() ? "" : ", ", rank,
+                           topology.ranks[static_cast<std::size_t>(rank)].host, all[static_cast<std::size_t>(rank)]);
+      }
+    }
+    if (count == 0) return;
+    throw usage_error(
+        fmt::format("{} of {} ranks run another binary than rank 0 ({}): {}{}; install one build on all nodes", count,
+                    world.size(), expected, odd, count > 3 ? ", ..." : ""));
+  });
+}
+
+}  // namespace rackproof

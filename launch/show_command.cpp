@@ -1,0 +1,36 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "launch/commands.hpp"
+#include "results/show.hpp"
+
+namespace rackproof {
+namespace {
+
+struct ShowState {
+  std::string file;
+  results::ShowOptions options;
+};
+
+}  // namespace
+
+void add_show_command(CLI::App& app, CommandLine& command_line) {
+  auto* command = app.add_subcommand("show", "Print a result file as tables");
+  auto state = std::make_shared<ShowState>();
+  command->add_option("FILE", state->file, "Result file, finished or not")->required();
+  command->add_option("--case", state->options.case_regex, "Only the cases whose name matches this regular expression");
+  command->add_flag("--ranks", state->options.ranks, "One row a rank");
+  command->footer(
+      "Examples:\n"
+      "  rackproof show rack7.h5\n"
+      "  rackproof show rack7.h5 --case 'gemm/bf16' --ranks");
+  command->callback([state, &command_line] {
+    command_line.action = [state] {
+      fmt::print("{}", results::show(state->file, state->options));
+      return ExitCode::pass;
+    };
+  });
+}
+
+}  // namespace rackproof
