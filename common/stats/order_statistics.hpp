@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <span>
+#include <vector>
 
 namespace rackproof::stats {
 
@@ -26,5 +27,13 @@ struct Interval {
 
 /// n (1 - r1) / (1 + r1) with r1 the lag-1 autocorrelation of the ranks of the values, within [1, n].
 [[nodiscard]] double effective_sample_size(std::span<const double> values);
+
+/// The rank of each value in the sorted sample, from 1 to n; equal values share the mean of their ranks. No NaN.
+[[nodiscard]] std::vector<double> mid_ranks(std::span<const double> values);
+
+/// Is there one change of level somewhere in a series, in the order given? The approximate p-value
+/// 2 exp(-6 K^2 / (n^3 + n^2)) of K = max_t |2 sum_{i<=t} rank_i - t (n + 1)| (Pettitt, A non-parametric approach to
+/// the change-point problem, Applied Statistics 28, 1979), at most 1. 1 for fewer than two values. No NaN.
+[[nodiscard]] double change_point_p_value(std::span<const double> values);
 
 }  // namespace rackproof::stats
