@@ -7,7 +7,8 @@
 
 namespace rackproof {
 
-/// This machine. What cannot be read is absent, never an error. `root` is where /proc, /sys and /etc are looked up.
+/// This machine. What cannot be read is absent, never an error. `root` is where /proc, /sys and /etc are looked up;
+/// counts and caches come from hwloc and are always those of the running machine.
 ///   hostname                                      text
 ///   os        name, kernel, architecture          text
 ///   cpu       vendor, model, family, model_number, stepping, microcode, governor, driver, hypervisor_vendor  text
@@ -16,7 +17,7 @@ namespace rackproof {
 ///             features                            [text]: those that decide which kernels a library picks
 ///             turbo, hypervisor                   booleans
 ///   memory    total_bytes, huge_pages, huge_page_bytes integers; transparent_huge_pages text
-///   dmi       board_vendor, board_name, board_version, board_serial, product_..., chassis_..., bios_...  text
+///   dmi       sys_vendor, board_vendor, board_name, board_version, board_serial, product_..., chassis_..., bios_...
 ///             (serial numbers are readable by root alone on most systems)
 [[nodiscard]] nlohmann::json machine_inventory(const std::filesystem::path& root = "/");
 
