@@ -11,7 +11,8 @@
 
 namespace rackproof {
 
-/// The inner extents that kernels with scratch memory of fixed size accept; run() throws Error (internal) above.
+/// What kernels with scratch memory of fixed size accept; run() throws Error (internal) otherwise.
+/// A head has a multiple of 16 elements, at most this many:
 constexpr std::int64_t max_head_dim = 256;
 constexpr std::int64_t max_candidates = 1024;
 
@@ -20,6 +21,7 @@ constexpr std::int64_t kv_page = 64;
 
 /// Keys and values of one layer, in `type` (f32 or bf16). A page of keys has the position as its fastest index, so
 /// that lanes which each take a position read neighbours; a page of values has the dimension there.
+/// What was not written yet must be finite (fill with zeros first).
 /// keys[batch][kv_heads][pages][head_dim][kv_page], values[batch][kv_heads][pages][kv_page][head_dim].
 struct KeyValueCache {
   void* keys = nullptr;
@@ -47,10 +49,10 @@ struct EmbeddingArgs {
 /// output[i, :] = residual[r, :] x weight / sqrt(mean(residual[r, :]^2) + epsilon)
 /// (RMSNorm: Zhang and Sennrich, NeurIPS 2019).
 struct ResidualNormArgs {
-  float* residual = nullptr;       ///< [count x row_stride, hidden]
-  const float* delta = nullptr;    ///< as residual, or null
-  const float* weight = nullptr;   ///< [hidden]
-  void* output = nullptr;          ///< [count, hidden] of `output_type`
+  float* residual = nullptr;      ///< [count x row_stride, hidden]
+  const float* delta = nullptr;   ///< as residual, or null
+  const float* weight = nullptr;  ///< [hidden]
+  void* output = nullptr;         ///< [count, hidden] of `output_type`
   DataType output_type = DataType::f32;
   std::int64_t count = 0;
   std::int64_t row_stride = 1;

@@ -1,0 +1,81 @@
+// Scalar arithmetic of the functors. This folder is C++17 without the standard library's containers, algorithms and
+// exceptions, because it is compiled for the host once per instruction set and may be compiled for a GPU.
+#pragma once
+
+#include <cstdint>
+
+#include "common/core/data_type.hpp"
+
+// The instruction set that this translation unit is compiled for (CMake says so). Each has a namespace of its own, so
+// that the linker never takes a function compiled for one instruction set into the code of another.
+#ifndef RACKPROOF_ISA
+#define RACKPROOF_ISA portable
+#endif
+
+#ifdef __CUDACC__
+#define RACKPROOF_KERNEL __host__ __device__ __forceinline__
+#else
+#define RACKPROOF_KERNEL __attribute__((always_inline)) inline
+#endif
+
+namespace rackproof::kernels::RACKPROOF_ISA {
+
+/// The storage of bf16: a type of its own, so that overloads tell it from an integer.
+struct Bf16 {
+  std::uint16_t bits;
+};
+
+RACKPROOF_KERNEL float float_of_bits(std::uint32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+RACKPROOF_KERNEL std::uint32_t bits_of_float(float value) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+RACKPROOF_KERNEL float load(float value) { return value; }
+RACKPROOF_KERNEL float load(Bf16 value) { return float_of_bits(static_cast<std::uint32_t>(value.bits) << 16U); }
+
+RACKPROOF_KERNEL void store(float value, float& to) { to = value; }
+/// To nearest, ties to even; NaN stays NaN, overflow becomes infinity: as common/core/bfloat16.hpp has it.
+RACKPROOF_KERNEL void store(float value, Bf16& to) {
+  const std::uint32_t bits = bits_of_float(value);
+  const std::uint32_t rounded = bits + 0x7fffU + ((bits >> 16U) & 1U);
+  const bool nan = (bits & 0x7fffffffU) > 0x7f800000U;
+  to.bits = static_cast<std::uint16_t>(nan ? (bits >> 16U) | 0x40U : rounded >> 16U);
+}
+
+RACKPROOF_KERNEL std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+RACKPROOF_KERNEL std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+RACKPROOF_KERNEL float larger(float a, float b) { return a > b ? a : b; }
+
+/// exp(x) within 3e-7 relative, the same on every device, without a branch so that lanes vectorise. x is clamped to
+/// [-87, 88], the range of normal f32 results; NaN stays NaN.
+/// exp(x) = 2^n exp(r), n = round(x / ln 2), r in [-ln 2 / 2, ln 2 / 2]; exp(r) by its Taylor polynomial of degree 7
+/// (remainder below (ln 2 / 2)^8 / 8! = 5e-9).
+RACKPROOF_KERNEL float exponential(float x) {
+  x = x < -87.0F ? -87.0F : x;
+  x = x > 88.0F ? 88.0F : x;
+  constexpr float magic = 12582912.0F;  // 1.5 x 2^23: adding it rounds to an integer in the low bits
+  const float shifted = x * 1.44269504F + magic;
+  const float n = shifted - magic;
+  // ln 2 in two parts, of which the first has enough zero bits to make n x it exact (Cody and Waite, 1980).
+  const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
+  float sum = 1.0F / 5040.0F;
+  sum = sum * r + 1.0F / 720.0F;
+  sum = sum * r + 1.0F / 120.0F;
+  sum = sum * r + 1.0F / 24.0F;
+  sum = sum * r + 1.0F / 6.0F;
+  sum = sum * r + 0.5F;
+  sum = sum * r + 1.0F;
+  sum = sum * r + 1.0F;
+  // n + 127 into the exponent field; unsigned arithmetic, so that NaN's arbitrary bits do no harm.
+  const std::uint32_t exponent = (bits_of_float(shifted) - bits_of_float(magic) + 127U) << 23U;
+  return sum * float_of_bits(exponent);
+}
+
+}  // namespace rackproof::kernels::RACKPROOF_ISA
