@@ -10,19 +10,13 @@
 #include <string>
 #include <vector>
 
-#include "common/core/error.hpp"
-
 namespace rackproof::mpi {
-
-/// An Error that every rank of the communicator throws alike: one of them may tell the user, all may finalise. Any
-/// other Error concerns one rank alone, and only MPI_Abort frees the others.
-class AgreedError : public Error {
- public:
-  explicit AgreedError(const Error& error) : Error(error) {}
-};
 
 /// Throws Error (infrastructure, domain "mpi") unless `code` is MPI_SUCCESS. `call` names the MPI function.
 void check(int code, const char* call);
+
+/// The name of the node that this process runs on.
+[[nodiscard]] std::string host_name();
 
 /// MPI_Init_thread(FUNNELED) and MPI_Finalize. Errors of MPI are returned, not fatal (MPI_ERRORS_RETURN).
 class Session {
@@ -30,7 +24,14 @@ class Session {
   Session(int& argc, char**& argv);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
+  /// Finalizes, unless somebody else did. Hangs, as MPI_Finalize does, where other ranks never come here; see
+  /// abort_unless_all_failed().
   ~Session();
+
+  /// For the place that catches an error after it was printed: waits up to `patience` seconds for every rank of the
+  /// world to come here too (an error that agree() told to all) and returns; otherwise this rank failed alone, the
+  /// others would wait for it for ever, and the job is ended with `exit_code` (MPI_Abort).
+  void abort_unless_all_failed(int exit_code, double patience = 5.0) const noexcept;
 };
 
 /// A communicator; frees it at the end if it made it.
@@ -58,7 +59,7 @@ class Communicator {
   [[nodiscard]] Communicator duplicate() const;
 
   void barrier() const;
-  /// In place, elementwise, the same result on every rank.
+  /// In place, elementwise, the same result on every rank. No NaN: MPI leaves its order open.
   void all_reduce_max(std::span<double> values) const;
   void all_reduce_min(std::span<double> values) const;
   void broadcast(std::span<double> values, int root = 0) const;
@@ -73,6 +74,7 @@ class Communicator {
 
  private:
   Communicator(MPI_Comm handle, bool owned);
+  void free() noexcept;
   MPI_Comm handle_ = MPI_COMM_NULL;
   bool owned_ = false;
   int rank_ = 0;
@@ -80,12 +82,13 @@ class Communicator {
 };
 
 /// Collective over `communicator`: runs `action` on this rank, then agrees. If it threw anywhere, every rank throws
-/// one and the same AgreedError: that of the lowest rank that failed, naming its host and rank. Use it around everything
+/// one and the same Error: that of the lowest rank that failed, naming its host and rank. Use it around everything
 /// that can fail on one rank alone (allocation, verification, a file on rank 0), never around timed operations.
 template <typename Action>
 void agree(const Communicator& communicator, Action&& action);
 
-/// Implementation of agree(): `failure` is nullptr on ranks that succeeded.
+/// Implementation of agree(): `failure` is nullptr on ranks that succeeded. The place stays as it is for a usage
+/// error that all ranks found alike: no part of the machine is to blame for it.
 void agree_on(const Communicator& communicator, std::exception_ptr failure);
 
 template <typename Action>
