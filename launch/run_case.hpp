@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "common/core/error.hpp"
 #include "common/measure/sampler.hpp"
 #include "common/mpi/communicator.hpp"
 #include "common/mpi/gather_rows.hpp"

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <optional>
 
+#include "common/backends/backend.hpp"
 #include "common/core/clock.hpp"
 #include "common/mpi/communicator.hpp"
 #include "common/mpi/gather_rows.hpp"

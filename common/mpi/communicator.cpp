@@ -130,21 +130,6 @@ Session::~Session() {
   }
 }
 
-void Session::abort_unless_all_failed(int exit_code, double patience) const noexcept {
-  if (!is_initialised()) return;
-  MPI_Request request = MPI_REQUEST_NULL;
-  int done = 0;
-  if (MPI_Ibarrier(MPI_COMM_WORLD, &request) == MPI_SUCCESS) {
-    using std::chrono::steady_clock;
-    const auto end = steady_clock::now() + std::chrono::duration<double>(patience);
-    while (done == 0 && steady_clock::now() < end) {
-      if (MPI_Test(&request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) break;
-      if (done == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-  }
-  if (done == 0) MPI_Abort(MPI_COMM_WORLD, exit_code);
-}
-
 Communicator::Communicator(MPI_Comm handle, bool owned) : handle_(handle), owned_(owned) {
   try {
     check(MPI_Comm_rank(handle_, &rank_), "MPI_Comm_rank");
@@ -307,8 +292,8 @@ void agree_on(const Communicator& communicator, std::exception_ptr failure) {
   }
   communicator.broadcast(numbers, teller);
   for (std::string& text : texts) communicator.broadcast(text, teller);
-  throw Error(static_cast<ExitCode>(numbers[0]), texts[0], static_cast<int>(numbers[1]), texts[1], texts[2],
-              Place{texts[3], static_cast<int>(numbers[2]), texts[4]});
+  throw AgreedError(Error(static_cast<ExitCode>(numbers[0]), texts[0], static_cast<int>(numbers[1]), texts[1], texts[2],
+                          Place{texts[3], static_cast<int>(numbers[2]), texts[4]}));
 }
 
 }  // namespace rackproof::mpi

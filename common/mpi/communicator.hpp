@@ -10,7 +10,16 @@
 #include <string>
 #include <vector>
 
+#include "common/core/error.hpp"
+
 namespace rackproof::mpi {
+
+/// An Error that every rank of a communicator throws alike: one of them may tell the user, and all may finalise. Any
+/// other Error concerns one rank alone, and only MPI_Abort frees the others.
+class AgreedError : public Error {
+ public:
+  explicit AgreedError(const Error& error) : Error(error) {}
+};
 
 /// Throws Error (infrastructure, domain "mpi") unless `code` is MPI_SUCCESS. `call` names the MPI function.
 void check(int code, const char* call);
@@ -24,14 +33,8 @@ class Session {
   Session(int& argc, char**& argv);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  /// Finalizes, unless somebody else did. Hangs, as MPI_Finalize does, where other ranks never come here; see
-  /// abort_unless_all_failed().
+  /// Finalizes, unless somebody else did. Hangs, as MPI_Finalize does, where other ranks never come here.
   ~Session();
-
-  /// For the place that catches an error after it was printed: waits up to `patience` seconds for every rank of the
-  /// world to come here too (an error that agree() told to all) and returns; otherwise this rank failed alone, the
-  /// others would wait for it for ever, and the job is ended with `exit_code` (MPI_Abort).
-  void abort_unless_all_failed(int exit_code, double patience = 5.0) const noexcept;
 };
 
 /// A communicator; frees it at the end if it made it.
@@ -82,8 +85,9 @@ class Communicator {
 };
 
 /// Collective over `communicator`: runs `action` on this rank, then agrees. If it threw anywhere, every rank throws
-/// one and the same Error: that of the lowest rank that failed, naming its host and rank. Use it around everything
-/// that can fail on one rank alone (allocation, verification, a file on rank 0), never around timed operations.
+/// one and the same AgreedError: that of the lowest rank that failed, naming its host and rank. Use it around
+/// everything that can fail on one rank alone (allocation, verification, a file on rank 0), never around timed
+/// operations.
 template <typename Action>
 void agree(const Communicator& communicator, Action&& action);
 

@@ -21,11 +21,12 @@ TEST(Bfloat16, every_pattern_survives_the_round_trip) {
 }
 
 TEST(Bfloat16, rounds_to_nearest_even) {
-  EXPECT_EQ(from_bf16(to_bf16(1.0F + 0x1.0p-8F)), 1.0F);                             // a tie, down to even
-  EXPECT_EQ(from_bf16(to_bf16(1.0F + 0x1.8p-7F)), 1.0F + 0x1.0p-6F);                 // a tie, up to even
-  EXPECT_EQ(from_bf16(to_bf16(1.0F + 0x1.1p-8F)), 1.0F + 0x1.0p-7F);                 // above the tie
+  EXPECT_EQ(from_bf16(to_bf16(1.0F + 0x1.0p-8F)), 1.0F);              // a tie, down to even
+  EXPECT_EQ(from_bf16(to_bf16(1.0F + 0x1.8p-7F)), 1.0F + 0x1.0p-6F);  // a tie, up to even
+  EXPECT_EQ(from_bf16(to_bf16(1.0F + 0x1.1p-8F)), 1.0F + 0x1.0p-7F);  // above the tie
   EXPECT_TRUE(std::isinf(from_bf16(to_bf16(std::numeric_limits<float>::max()))));
-  EXPECT_TRUE(std::isnan(from_bf16(to_bf16(std::bit_cast<float>(0x7f800001U)))));    // a NaN whose payload is all low bits
+  EXPECT_TRUE(
+      std::isnan(from_bf16(to_bf16(std::bit_cast<float>(0x7f800001U)))));  // a NaN whose payload is all low bits
 }
 
 }  // namespace

@@ -17,12 +17,19 @@ TEST(Error, unknown_places_are_left_out) {
 
 TEST(Error, text_from_outside_cannot_steer_the_terminal) {
   EXPECT_EQ(printable("a\x1b[31mb\nc\x7f"), "a?[31mb?c?");
-  EXPECT_EQ(printable("Stra\xc3\x9f" "e"), "Stra\xc3\x9f" "e");
+  EXPECT_EQ(printable("Stra\xc3\x9f"
+                      "e"),
+            "Stra\xc3\x9f"
+            "e");
   EXPECT_EQ(printable("\xc3"), "?");
   EXPECT_EQ(printable("\xc0\xaf"), "??");
   EXPECT_EQ(printable("\xed\xa0\x80"), "???");
-  EXPECT_EQ(printable("\xe2\x80\xae" "evil"), "???evil");
-  EXPECT_EQ(printable("\xc2\x9b" "31m"), "??31m");
+  EXPECT_EQ(printable("\xe2\x80\xae"
+                      "evil"),
+            "???evil");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m"),
+            "??31m");
   EXPECT_EQ(printable("abcdef", 3), "abc...");
   EXPECT_EQ(printable(""), "");
 }

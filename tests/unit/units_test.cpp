@@ -19,7 +19,8 @@ TEST(Units, sizes_are_read_with_their_unit) {
 }
 
 TEST(Units, sizes_without_unit_or_sense_are_refused) {
-  for (const char* text : {"", "64", "64M", "MiB", "-1B", "1.5B", "nanB", "infB", "1e30B", "99999999TiB", "8 B", "8b"}) {
+  for (const char* text :
+       {"", "64", "64M", "MiB", "-1B", "1.5B", "nanB", "infB", "1e30B", "99999999TiB", "8 B", "8b"}) {
     EXPECT_THROW((void)parse_bytes(text, "--size"), Error) << text;
   }
   try {
