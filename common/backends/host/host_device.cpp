@@ -1,0 +1,106 @@
+#include "common/backends/host/host_device.hpp"
+
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "common/backends/host/onednn.hpp"
+#include "common/backends/host/onednn_matmul.hpp"
+#include "common/backends/host/openblas_matmul.hpp"
+#include "common/backends/host/peaks.hpp"
+#include "common/backends/host/token_kernels.hpp"
+#include "common/core/error.hpp"
+#include "common/core/units.hpp"
+
+namespace rackproof::host {
+namespace {
+
+/// Where no cache can be read: larger than most cores' share of one.
+constexpr std::size_t assumed_cache = std::size_t{32} << 20U;
+
+void require(bool condition, const char* what) {
+  if (!condition) throw Error(ExitCode::internal, "host", 0, "matmul", what);
+}
+
+void check_problem(const MatmulProblem& problem) {
+  require(problem.m > 0 && problem.n > 0 && problem.k > 0, "a product without rows or columns");
+  require(problem.layout == WeightLayout::plain || !problem.transposed_weights, "packed weights are never transposed");
+  const auto is = [&](DataType input, DataType output) { return problem.input == input && problem.output == output; };
+  require(is(DataType::f64, DataType::f64) || is(DataType::f32, DataType::f32) || is(DataType::bf16, DataType::f32) ||
+              is(DataType::bf16, DataType::bf16) || is(DataType::i8, DataType::i32),
+          "a product of types that no device offers");
+}
+
+}  // namespace
+
+HostDevice::HostDevice(const DeviceRequest& request)
+    : request_(request),
+      cpu_(read_cpu()),
+      threads_(threads_of_rank(cpu_, read_control_group().cpu_quota, request.ranks_on_node, request.threads,
+                               std::getenv("OMP_NUM_THREADS"))),
+      memory_share_(memory_available_now() / static_cast<std::size_t>(std::max(1, request.ranks_on_node))),
+      allocated_(std::make_shared<std::atomic<std::size_t>>(0)),
+      engine_(
+          onednn::check("engine_create", "starting oneDNN", [] { return dnnl::engine(dnnl::engine::kind::cpu, 0); })) {
+  omp_set_dynamic(0);
+  omp_set_num_threads(threads_);
+  set_openblas_threads(threads_);
+  token_kernels_ = make_host_token_kernels(threads_);
+}
+
+std::string HostDevice::name() const {
+  return fmt::format("{}, {} thread{}", cpu_.model, threads_, threads_ == 1 ? "" : "s");
+}
+
+std::string HostDevice::id() const { return fmt::format("host:{}", request_.local_rank); }
+
+std::size_t HostDevice::memory_available() const {
+  const std::size_t now = memory_available_now();
+  const std::size_t held = allocated_->load();
+  return std::min(now, memory_share_ - std::min(memory_share_, held));
+}
+
+std::size_t HostDevice::cache_bytes() const {
+  if (cpu_.cache_bytes == 0) return assumed_cache;
+  const std::size_t share = cpu_.cache_bytes / static_cast<std::size_t>(std::max(1, request_.ranks_on_node));
+  return std::min(cpu_.bound_cache_bytes, share);
+}
+
+bool HostDevice::supports(DataType type) const {
+  if (type == DataType::bf16 || type == DataType::i8) return onednn_multiplies(engine_, type);
+  return true;
+}
+
+std::unique_ptr<Buffer> HostDevice::allocate(std::size_t bytes) {
+  const std::size_t room = memory_available();
+  // Linux promises more than it has and kills the process when the pages are touched: so ask first.
+  if (bytes > room) {
+    throw infrastructure_error(
+        fmt::format("{} of memory were asked for, {} are available to this rank; use fewer ranks a node or a smaller "
+                    "case",
+                    format_bytes(static_cast<double>(bytes)), format_bytes(static_cast<double>(room))),
+        {.host = "", .rank = -1, .device = id()});
+  }
+  return std::make_unique<HostBuffer>(bytes, allocated_, room);
+}
+
+void HostDevice::copy_to_device(void* device, const void* host, std::size_t bytes) {
+  if (bytes > 0) std::memcpy(device, host, bytes);
+}
+
+void HostDevice::copy_to_host(void* host, const void* device, std::size_t bytes) {
+  if (bytes > 0) std::memcpy(host, device, bytes);
+}
+
+std::unique_ptr<Matmul> HostDevice::matmul(const MatmulProblem& problem) {
+  check_problem(problem);
+  if (problem.input == DataType::f64) return make_openblas_matmul(problem);
+  return make_onednn_matmul(engine_, problem, allocated_);
+}
+
+Peaks HostDevice::measure_peaks() { return measure_host_peaks(*this); }
+
+}  // namespace rackproof::host

@@ -1,0 +1,63 @@
+#include "common/backends/host/openblas_matmul.hpp"
+
+#include <cblas.h>
+#include <fmt/format.h>
+
+#include <cstring>
+#include <limits>
+#include <sstream>
+#include <string>
+
+#include "common/core/error.hpp"
+
+namespace rackproof::host {
+namespace {
+
+class OpenBlasMatmul final : public Matmul {
+ public:
+  explicit OpenBlasMatmul(const MatmulProblem& problem) : problem_(problem) {
+    constexpr std::int64_t limit = std::numeric_limits<blasint>::max();
+    if (problem.m > limit || problem.n > limit || problem.k > limit) {
+      throw usage_error(fmt::format("f64 product with m = {}, n = {}, k = {}: OpenBLAS takes at most {}", problem.m,
+                                    problem.n, problem.k, limit));
+    }
+  }
+
+  [[nodiscard]] std::size_t weight_bytes() const override {
+    return static_cast<std::size_t>(problem_.k * problem_.n) * sizeof(double);
+  }
+
+  void pack(const void* plain, void* packed) override { std::memcpy(packed, plain, weight_bytes()); }
+
+  void run(const void* a, const void* weights, void* c) override {
+    const auto m = static_cast<blasint>(problem_.m);
+    const auto n = static_cast<blasint>(problem_.n);
+    const auto k = static_cast<blasint>(problem_.k);
+    const bool transposed = problem_.transposed_weights;
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, m, n, k, 1.0,
+                static_cast<const double*>(a), k, static_cast<const double*>(weights), transposed ? k : n, 0.0,
+                static_cast<double*>(c), n);
+  }
+
+  /// "OpenBLAS 0.3.21 SkylakeX": the configuration begins with the name and the version.
+  [[nodiscard]] std::string implementation() const override {
+    std::istringstream configuration(openblas_get_config());
+    std::string library;
+    std::string version;
+    configuration >> library >> version;
+    return fmt::format("{} {} {}", library, version, openblas_get_corename());
+  }
+
+ private:
+  MatmulProblem problem_;
+};
+
+}  // namespace
+
+std::unique_ptr<Matmul> make_openblas_matmul(const MatmulProblem& problem) {
+  return std::make_unique<OpenBlasMatmul>(problem);
+}
+
+void set_openblas_threads(int threads) { openblas_set_num_threads(threads); }
+
+}  // namespace rackproof::host
