@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Measures this machine: installs what is missing, builds, runs every suite on every core, writes one result file.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Usage: launch/local.sh [--no-install] [--ranks N] [-- ARGUMENT...]
+
+Installs what is missing (apt-get, with sudo when not root), builds the release preset, and runs all suites with the
+host backend under mpirun. The result file rackproof-<host>-<utc time>.h5 is written into the current folder.
+
+  --no-install   install nothing: name what is missing and exit 2
+  --ranks N      MPI ranks (default: one a core, at least 2)
+  -- ARGUMENT... further arguments for `rackproof run`
+  --help
+
+Examples:
+  ./launch/local.sh
+  ./launch/local.sh --ranks 4 -- --suite gemm,allreduce --label site=lab
+  ./launch/local.sh --no-install -- --out before.h5 --seed 7
+
+Exit code: that of `rackproof run` (0 pass, 2 usage, 3 fail, 75 infrastructure); 2 where packages are missing.
+TEXT
+}
+
+die() {
+  echo "local.sh: $*" >&2
+  exit 2
+}
+
+install=yes
+ranks=
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    --no-install) install=no ;;
+    --ranks)
+      [[ $# -ge 2 ]] || die "--ranks needs a number, for example --ranks 4"
+      ranks=$2
+      shift
+      ;;
+    --ranks=*) ranks=${1#*=} ;;
+    --help | -h) usage && exit 0 ;;
+    --) shift && break ;;
+    *) die "unknown argument '$1'; arguments for \`rackproof run\` go behind --; see --help" ;;
+  esac
+  shift
+done
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=$root/build/release
+# shellcheck source=launch/packages.sh
+source "$root/launch/packages.sh"
+
+# Cores, not hardware threads, as far as this process may use them.
+usable=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+cores=$(lscpu --parse=CORE,SOCKET | grep -v '^#' | sort -u | wc -l)
+cores=$((cores < usable ? cores : usable))
+if [[ -z $ranks ]]; then
+  ranks=$((cores > 2 ? cores : 2))
+fi
+[[ $ranks =~ ^[1-9][0-9]{0,5}$ ]] || die "--ranks '$ranks' is not a positive number, for example --ranks 4"
+
+need_packages "$install" "${build_packages[@]}"
+
+options=()
+if [[ ! -e $build/CMakeCache.txt ]]; then
+  # A first build of a user's: without tests, and a compiler newer than ours may warn. tests/run.sh changes both.
+  options=(-DRACKPROOF_TESTS=OFF -DRACKPROOF_WARNINGS_AS_ERRORS=OFF)
+fi
+mapfile -t -O "${#options[@]}" options < <(mpi_options)
+(
+  cd "$root"
+  echo "building $build/rackproof"
+  quietly "$root/build/release.log" cmake --preset release "${options[@]}"
+  if [[ -t 1 ]]; then
+    cmake --build --preset release --target rackproof
+  else
+    quietly "$root/build/release.log" cmake --build --preset release --target rackproof
+  fi
+) || exit 1
+
+mpirun=$(sed -n 's/^MPIEXEC_EXECUTABLE:[A-Z]*=//p' "$build/CMakeCache.txt")
+launch=("$mpirun" -n "$ranks")
+flavour=$("$mpirun" --version 2>&1)
+case $flavour in
+  *"Open MPI"* | *OpenRTE* | *PRRTE*)
+    # --quiet: rackproof has said in one line what was wrong; mpirun need not say so again in ten.
+    launch+=(--quiet)
+    [[ $EUID -eq 0 ]] && launch+=(--allow-run-as-root)
+    [[ $ranks -gt $cores ]] && launch+=(--oversubscribe)
+    # A rank a core keeps its core; fewer ranks spread their threads over the cores.
+    if [[ $ranks -eq $cores ]]; then launch+=(--bind-to core); else launch+=(--bind-to none); fi
+    ;;
+  *HYDRA* | *MPICH*)
+    [[ $ranks -eq $cores ]] && launch+=(-bind-to core)
+    ;;
+esac
+exec "${launch[@]}" "$build/rackproof" run --device host "$@" </dev/null
