@@ -1,0 +1,163 @@
+"""Killing the job at any moment, and a full disk: nothing finished is lost."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+
+import cli
+from cli import run
+
+CASES = "--benchmark_filter=^allreduce/(f32|i32|f64)|^gemm/.*n512k512|^tokens/tiny"
+
+
+def passed_cases(text):
+    """The names of the cases that a table shows as measured."""
+    return set(re.findall(r"^(\S+/\S+) +PASSED", text, re.MULTILINE))
+
+
+class Kill(cli.TestCase):
+    def start(self, out, log):
+        command = [*cli.MPIEXEC, "-n", "2", str(cli.RACKPROOF), "run", CASES, "--time-budget", "8s", "--out", str(out),
+                   "--progress", "always"]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=cli.environment(),
+                                start_new_session=True)
+
+    def members(self, session):
+        """Every process of the job: mpirun puts its ranks into process groups, not sessions, of their own."""
+        found = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as stat:
+                    fields = stat.read().rpartition(")")[2].split()
+                if int(fields[3]) == session:
+                    found.append(int(entry))
+            except OSError:
+                continue
+        return found
+
+    def kill_all(self, job):
+        pids = self.members(job.pid)
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        job.wait()
+        deadline = time.monotonic() + 30
+        while self.members(job.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def test_kill_at_20_random_moments_loses_nothing_finished(self):
+        seed = int(os.environ.get("RACKPROOF_TEST_SEED", "20"))
+        chance = random.Random(seed)
+        recovered_any = 0
+        for attempt in range(20):
+            out = self.folder / f"run{attempt}.h5"
+            log = self.folder / f"log{attempt}"
+            with open(log, "wb") as stderr:
+                job = self.start(out, stderr)
+                time.sleep(chance.uniform(0.3, 9.0))
+                self.kill_all(job)
+            # The progress line of a case appears when all before it have finished.
+            begun = re.findall(r"\[ *(\d+)/\d+\]", log.read_text(errors="replace"))
+            finished = int(begun[-1]) - 1 if begun else 0
+            with self.subTest(attempt=attempt, seed=seed, finished=finished):
+                part = self.folder / f"run{attempt}.h5.part"
+                if out.exists():  # it had ended
+                    shown = run("show", out)
+                elif finished == 0 and not part.exists():
+                    continue
+                else:
+                    recovered = run("recover", part)
+                    if finished == 0 and recovered.returncode == 2:
+                        self.assertEqual(len(cli.our_lines(recovered.stderr)), 1, recovered.stderr)
+                        continue
+                    self.assertEqual(recovered.returncode, 0, recovered.stderr)
+                    shown = run("show", out)
+                self.assertEqual(shown.returncode, 0, shown.stderr)
+                self.assertGreaterEqual(len(passed_cases(shown.stdout)), finished)
+                recovered_any += finished > 0
+        self.assertGreaterEqual(recovered_any, 5, "hardly any attempt got as far as a finished case")
+
+    def test_left_over_part_is_not_in_the_way(self):
+        out = self.folder / "x.h5"
+        with open(self.folder / "log", "wb") as stderr:
+            job = self.start(out, stderr)
+            part = self.folder / "x.h5.part"
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and " 4/" not in (self.folder / "log").read_text(errors="replace"):
+                time.sleep(0.05)
+            self.kill_all(job)
+        self.assertTrue(part.exists())
+        again = run("run", "--benchmark_filter=allreduce/f32/8B/out-of-place", "--time-budget", "2s", "--out", out, ranks=2)
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertIn("x.h5.part.1", again.stderr)
+        self.assertTrue(out.exists())
+        recovered = run("recover", self.folder / "x.h5.part.1", "--out", self.folder / "first.h5")
+        self.assertEqual(recovered.returncode, 0, recovered.stderr)
+        self.assertGreaterEqual(len(passed_cases(run("show", self.folder / "first.h5").stdout)), 3)
+
+    def test_file_of_a_live_run_is_left_alone(self):
+        out = self.folder / "x.h5"
+        with open(self.folder / "log", "wb") as stderr:
+            job = self.start(out, stderr)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and " 3/" not in (self.folder / "log").read_text(errors="replace"):
+                time.sleep(0.05)
+            try:
+                second = run("run", "--benchmark_filter=allreduce/f32/8B/out-of-place", "--out", out, ranks=2)
+                self.assert_refused(second, 2, "x.h5")
+                self.assert_refused(run("recover", self.folder / "x.h5.part", "--out", self.folder / "y.h5"), 2, "x.h5.part")
+                shown = run("show", self.folder / "x.h5.part")
+                self.assertEqual(shown.returncode, 0, shown.stderr)
+            finally:
+                self.kill_all(job)
+
+
+class FullDisk(cli.TestCase):
+    def run_with_limit(self, kib, out):
+        command = " ".join([*cli.MPIEXEC, "-n", "2", str(cli.RACKPROOF), "run", f"'{CASES}'", "--time-budget", "6s",
+                            "--out", str(out)])
+        # A file size limit fails writes as a full disk does (EFBIG), without a file system of one's own.
+        return subprocess.run(["bash", "-c", f"trap '' XFSZ; ulimit -f {kib}; exec {command}"], env=cli.environment(),
+                              capture_output=True, text=True, timeout=120, errors="replace", check=False)
+
+    def size_of_a_run(self):
+        out = self.folder / "whole.h5"
+        result = run("run", CASES, "--time-budget", "6s", "--out", out, ranks=2)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return out.stat().st_size // 1024
+
+    def test_full_disk_in_the_middle_keeps_what_was_finished(self):
+        whole = self.size_of_a_run()
+        some_recovered = False
+        for share in (0.5, 0.75, 0.9):
+            out = self.folder / f"limited{share}.h5"
+            result = self.run_with_limit(int(whole * share), out)
+            with self.subTest(share=share):
+                self.assertEqual(result.returncode, 75, result.stderr)
+                lines = cli.our_lines(result.stderr)
+                self.assertEqual(len(lines), 1, result.stderr)
+                self.assertIn(str(out), lines[0])
+                self.assertFalse(out.exists())
+                part = self.folder / f"limited{share}.h5.part"
+                if part.exists():
+                    recovered = run("recover", part)
+                    self.assertEqual(recovered.returncode, 0, recovered.stderr)
+                    shown = run("show", out)
+                    self.assertGreaterEqual(len(passed_cases(shown.stdout)), 1)
+                    some_recovered = True
+        self.assertTrue(some_recovered)
+
+    def test_disk_full_from_the_start_leaves_nothing(self):
+        result = self.run_with_limit(4, self.folder / "x.h5")
+        self.assertEqual(result.returncode, 75, result.stderr)
+        self.assertEqual(len(cli.our_lines(result.stderr)), 1, result.stderr)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+
+if __name__ == "__main__":
+    cli.main()
