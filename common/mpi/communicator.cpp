@@ -14,12 +14,10 @@
 #include <utility>
 
 #include "common/core/error.hpp"
+#include "common/mpi/pieces.hpp"
 
 namespace rackproof::mpi {
 namespace {
-
-/// The most elements that one MPI call is given: counts and displacements of MPI 3.1 are int.
-constexpr std::size_t largest_piece = std::size_t{1} << 30U;
 
 bool is_initialised() {
   int initialised = 0;
@@ -35,16 +33,8 @@ int world_rank() {
   return rank;
 }
 
-/// Calls action(offset, count) for pieces of at most `largest_piece` elements.
-template <typename Action>
-void in_pieces(std::size_t count, Action action) {
-  for (std::size_t offset = 0; offset < count; offset += largest_piece) {
-    action(offset, static_cast<int>(std::min(largest_piece, count - offset)));
-  }
-}
-
 void all_reduce(std::span<double> values, MPI_Op operation, MPI_Comm communicator) {
-  in_pieces(values.size(), [&](std::size_t offset, int count) {
+  in_pieces(values.size(), largest_piece, [&](std::size_t offset, int count) {
     check(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset, count, MPI_DOUBLE, operation, communicator),
           "MPI_Allreduce");
   });
@@ -52,37 +42,9 @@ void all_reduce(std::span<double> values, MPI_Op operation, MPI_Comm communicato
 
 template <typename T>
 void broadcast_pieces(T* data, std::size_t count, MPI_Datatype type, int root, MPI_Comm communicator) {
-  in_pieces(count, [&](std::size_t offset, int piece) {
+  in_pieces(count, largest_piece, [&](std::size_t offset, int piece) {
     check(MPI_Bcast(data + offset, piece, type, root, communicator), "MPI_Bcast");
   });
-}
-
-/// Every rank's row of values.size() elements on the root. A piece of every row at a time, so that neither a row nor
-/// all of them together meet the limit of int.
-template <typename T>
-std::vector<T> gather_rows(std::span<const T> values, MPI_Datatype type, int root, const Communicator& ranks) {
-  const auto size = static_cast<std::size_t>(ranks.size());
-  const bool here = ranks.rank() == root;
-  const std::size_t row = values.size();
-  const std::size_t piece = std::max<std::size_t>(1, std::min(row, largest_piece / size));
-  std::vector<T> rows(here ? size * row : 0);
-  if (row <= piece) {
-    check(MPI_Gather(values.data(), static_cast<int>(row), type, rows.data(), static_cast<int>(row), type, root,
-                     ranks.handle()),
-          "MPI_Gather");
-    return rows;
-  }
-  std::vector<T> received(here ? size * piece : 0);
-  for (std::size_t offset = 0; offset < row; offset += piece) {
-    const std::size_t count = std::min(piece, row - offset);
-    check(MPI_Gather(values.data() + offset, static_cast<int>(count), type, received.data(), static_cast<int>(count),
-                     type, root, ranks.handle()),
-          "MPI_Gather");
-    for (std::size_t r = 0; here && r < size; ++r) {
-      std::copy_n(received.data() + r * count, count, rows.data() + r * row + offset);
-    }
-  }
-  return rows;
 }
 
 }  // namespace
@@ -208,45 +170,17 @@ void Communicator::broadcast(std::string& text, int root) const {
 }
 
 std::vector<std::string> Communicator::gather(const std::string& text, int root) const {
-  const auto size = static_cast<std::size_t>(size_);
-  const bool here = rank_ == root;
-  const std::vector<std::uint64_t> lengths = gather(static_cast<std::uint64_t>(text.size()), root);
-
-  // Rounds of at most `quota` bytes a rank, so that the displacements on the root fit an int. One, nearly always.
-  const std::size_t quota = std::max<std::size_t>(1, largest_piece / size);
-  auto longest = static_cast<std::int64_t>(here ? *std::max_element(lengths.begin(), lengths.end()) : std::uint64_t{0});
-  broadcast({&longest, 1}, root);
-
-  std::vector<std::string> texts(here ? size : 0);
-  std::vector<int> counts(texts.size());
-  std::vector<int> places(texts.size());
-  std::string received;
-  const auto piece_of = [quota](std::size_t length, std::size_t offset) {
-    return offset >= length ? std::size_t{0} : std::min(quota, length - offset);
-  };
-  for (std::size_t offset = 0; offset < static_cast<std::size_t>(longest); offset += quota) {
-    for (std::size_t r = 0; r < texts.size(); ++r) counts[r] = static_cast<int>(piece_of(lengths[r], offset));
-    std::exclusive_scan(counts.begin(), counts.end(), places.begin(), 0);
-    if (here) received.resize(static_cast<std::size_t>(places.back()) + static_cast<std::size_t>(counts.back()));
-    const std::size_t mine = piece_of(text.size(), offset);
-    check(MPI_Gatherv(text.data() + (mine > 0 ? offset : 0), static_cast<int>(mine), MPI_CHAR, received.data(),
-                      counts.data(), places.data(), MPI_CHAR, root, handle_),
-          "MPI_Gatherv");
-    for (std::size_t r = 0; r < texts.size(); ++r) {
-      texts[r].append(received, static_cast<std::size_t>(places[r]), static_cast<std::size_t>(counts[r]));
-    }
-  }
-  return texts;
+  return gather_texts(text, root, *this, largest_piece);
 }
 
 std::vector<std::uint64_t> Communicator::gather(std::uint64_t value, int root) const {
-  return gather_rows(std::span<const std::uint64_t>(&value, 1), MPI_UINT64_T, root, *this);
+  return gather_rows(std::span<const std::uint64_t>(&value, 1), MPI_UINT64_T, root, *this, largest_piece);
 }
 
 std::vector<double> Communicator::gather(double value, int root) const { return gather({&value, 1}, root); }
 
 std::vector<double> Communicator::gather(std::span<const double> values, int root) const {
-  return gather_rows(values, MPI_DOUBLE, root, *this);
+  return gather_rows(values, MPI_DOUBLE, root, *this, largest_piece);
 }
 
 namespace {
