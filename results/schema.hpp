@@ -98,8 +98,8 @@ inline constexpr std::uint8_t flag_late = 1;
 inline constexpr std::uint8_t flag_barrier = 2;
 
 // Larger files are refused, by the writer and by the reader, so that a damaged one cannot ask for absurd memory.
-inline constexpr std::int64_t max_ranks = 1'000'000;
-inline constexpr std::int64_t max_cases = 1'000'000;
+inline constexpr std::int64_t max_ranks = 262'144;
+inline constexpr std::int64_t max_cases = 100'000;  ///< of all suites together
 inline constexpr std::int64_t max_samples = 1'000'000;
 
 }  // namespace schema

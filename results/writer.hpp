@@ -14,6 +14,10 @@ namespace rackproof::results {
 
 struct WriterOptions {
   bool force = false;  ///< replace an existing FILE.h5, at finish()
+  /// What the name ends in until finish().
+  std::string suffix = ".part";
+  /// An unfinished file of that name is worth nothing (recover(), whose source is still there): replace it.
+  bool discard_leftover = false;
 };
 
 /// The run is written to PATH.part (PATH is "NAME.h5") and gets its name in finish().
@@ -39,7 +43,9 @@ class Writer {
   /// header). In any order; a rank never delivered has 0 samples.
   /// Throws Error (infrastructure) where the disk is full: the writer is then spent, and only destroying it is left.
   void write_block(std::size_t suite, std::size_t which, const RankBlock& block);
-  /// Ends the case. Once this has returned, the case survives the death of this process and of this machine.
+  /// Ends the case, whose blocks have all been written. Once this has returned, the case survives the death of this
+  /// process; the death of the machine costs this one case at most, for samples reach the disk before the status.
+  /// To end a case again replaces its outcome.
   void finish_case(std::size_t suite, std::size_t which, const CaseOutcome& outcome);
   /// Closes, syncs and renames PATH.part to PATH. Throws Error (infrastructure or usage); PATH.part then stays.
   void finish();
@@ -52,9 +58,7 @@ class Writer {
   [[nodiscard]] std::size_t finished_cases() const;              ///< ended by finish_case(), skipped ones apart
 
  private:
-  friend class WriterAccess;
   struct State;
-  explicit Writer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

@@ -1,0 +1,663 @@
+#include "results/reader.hpp"
+
+#include <fmt/format.h>
+#include <hdf5.h>
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <limits>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "common/core/error.hpp"
+#include "results/hdf5.hpp"
+#include "results/part_file.hpp"
+
+namespace rackproof::results {
+namespace {
+
+using hdf5::check;
+using hdf5::Handle;
+using hdf5::own;
+
+// Bounds on what a file may ask for. Far above what a run writes, and low enough for a login node.
+constexpr std::size_t max_text_bytes = std::size_t{256} << 20;  ///< all text of a file together
+constexpr std::size_t max_links = 4096;                         ///< of one group
+constexpr std::size_t max_suites = 256;
+constexpr std::size_t max_table = std::size_t{16} << 20;  ///< parameters or figures x cases of a suite
+constexpr hsize_t max_chunk_bytes = hsize_t{256} << 20;
+constexpr std::int64_t block_bytes = std::int64_t{8} << 20;
+constexpr std::size_t max_block_values = std::size_t{1} << 27;
+
+/// Something in the file is not as it must be. The public functions add the file's name.
+Error damage(const std::string& what) { return {ExitCode::usage, "result file", 0, "", what}; }
+
+/// Where HDF5 puts variable-length text while it reads. Counts, refuses what is too much, and frees all at its end,
+/// also what HDF5 forgets when a read fails half-way.
+class TextArena {
+ public:
+  explicit TextArena(std::size_t& budget) : budget_(budget) {}
+
+  /// A property list for H5Dread() and a buffer that lives as long as this.
+  [[nodiscard]] Handle transfer() {
+    Handle list = own(H5Pcreate(H5P_DATASET_XFER), H5Pclose, "H5Pcreate");
+    check(H5Pset_vlen_mem_manager(list.get(), allocate, this, ignore, nullptr), "H5Pset_vlen_mem_manager");
+    return list;
+  }
+
+ private:
+  static void* allocate(std::size_t size, void* self) {
+    auto& arena = *static_cast<TextArena*>(self);
+    if (size > arena.budget_) return nullptr;
+    try {
+      arena.blocks_.emplace_back(std::make_unique<char[]>(size));
+    } catch (const std::exception&) {
+      return nullptr;  // C code is above us
+    }
+    arena.budget_ -= size;
+    return arena.blocks_.back().get();
+  }
+  static void ignore(void* /*block*/, void* /*self*/) {}
+
+  std::size_t& budget_;
+  std::deque<std::unique_ptr<char[]>> blocks_;
+};
+
+/// Opens what a hard link of `group` leads to. Soft and external links are refused: they would let a file reach
+/// outside of itself.
+Handle open_object(hid_t group, const std::string& name, H5I_type_t wanted, std::string_view path) {
+  const htri_t present = H5Lexists(group, name.c_str(), H5P_DEFAULT);
+  if (present <= 0) throw damage(fmt::format("it has no {}{}", path, name));
+  H5L_info_t info{};
+  check(H5Lget_info(group, name.c_str(), &info, H5P_DEFAULT), "H5Lget_info");
+  if (info.type != H5L_TYPE_HARD) throw damage(fmt::format("{}{} is a link to elsewhere", path, printable(name)));
+  Handle object = own(H5Oopen(group, name.c_str(), H5P_DEFAULT), H5Oclose, "H5Oopen");
+  if (H5Iget_type(object.get()) != wanted) {
+    throw damage(fmt::format("{}{} is no {}", path, printable(name), wanted == H5I_GROUP ? "group" : "dataset"));
+  }
+  return object;
+}
+
+/// The names in a group, as they were created where the file knows, else sorted.
+std::vector<std::string> links(hid_t group, std::string_view path) {
+  H5G_info_t info{};
+  check(H5Gget_info(group, &info), "H5Gget_info");
+  if (info.nlinks > max_links) throw damage(fmt::format("{} has {} members", path, info.nlinks));
+  std::vector<std::string> names;
+  H5_index_t index = H5_INDEX_CRT_ORDER;
+  for (hsize_t i = 0; i < info.nlinks; ++i) {
+    const auto get = [&](char* buffer, std::size_t size) {
+      return H5Lget_name_by_idx(group, ".", index, H5_ITER_INC, i, buffer, size, H5P_DEFAULT);
+    };
+    ssize_t length = get(nullptr, 0);
+    if (length < 0 && i == 0) {
+      index = H5_INDEX_NAME;
+      length = get(nullptr, 0);
+    }
+    check(length, "H5Lget_name_by_idx");
+    if (length > 4096) throw damage(fmt::format("{} has a member with a name of {} bytes", path, length));
+    std::string name(static_cast<std::size_t>(length) + 1, '\0');
+    check(get(name.data(), name.size()), "H5Lget_name_by_idx");
+    name.pop_back();
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
+enum class Kind { integer, real, text, character, other };
+
+Kind kind_of(hid_t type) {
+  switch (H5Tget_class(type)) {
+    case H5T_INTEGER:
+      return H5Tget_size(type) <= 8 ? Kind::integer : Kind::other;
+    case H5T_FLOAT:
+      return H5Tget_size(type) <= 8 ? Kind::real : Kind::other;
+    case H5T_STRING:
+      if (H5Tis_variable_str(type) > 0) return Kind::text;
+      return H5Tget_size(type) == 1 ? Kind::character : Kind::other;
+    default:
+      return Kind::other;
+  }
+}
+
+/// A dataset that has been looked at: stored in this file, in chunks that fit into memory, by filters that we know.
+struct Dataset {
+  Handle handle;
+  std::string path;
+  std::vector<hsize_t> extents;
+  Kind kind = Kind::other;
+
+  Dataset(hid_t group, const std::string& name, const std::string& folder)
+      : handle(open_object(group, name, H5I_DATASET, folder)), path(folder + printable(name)) {
+    const Handle space = own(H5Dget_space(handle.get()), H5Sclose, "H5Dget_space");
+    const int rank = H5Sget_simple_extent_ndims(space.get());
+    if (rank < 0 || rank > 3 || H5Sget_simple_extent_type(space.get()) == H5S_NULL) {
+      throw damage(fmt::format("{} has a shape of its own", path));
+    }
+    extents.resize(static_cast<std::size_t>(rank));
+    check(H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr), "H5Sget_simple_extent_dims");
+    const Handle type = own(H5Dget_type(handle.get()), H5Tclose, "H5Dget_type");
+    kind = kind_of(type.get());
+    check_storage(H5Tget_size(type.get()));
+  }
+
+  void expect(Kind wanted, const std::vector<hsize_t>& shape) const {
+    if (kind != wanted) throw damage(fmt::format("{} has the wrong type", path));
+    if (extents != shape) {
+      throw damage(
+          fmt::format("{} has the shape ({}), not ({})", path, fmt::join(extents, ", "), fmt::join(shape, ", ")));
+    }
+  }
+  /// Length of a scale, within [1, high].
+  [[nodiscard]] std::size_t length(Kind wanted, std::int64_t high) const {
+    if (kind != wanted) throw damage(fmt::format("{} has the wrong type", path));
+    if (extents.size() != 1 || extents[0] < 1 || extents[0] > static_cast<hsize_t>(high)) {
+      throw damage(
+          fmt::format("{} has the shape ({}), not one dimension of 1 to {}", path, fmt::join(extents, ", "), high));
+    }
+    return static_cast<std::size_t>(extents[0]);
+  }
+
+  template <typename T>
+  [[nodiscard]] std::vector<T> read(hid_t memory_type) const {
+    std::vector<T> values(count());
+    check(H5Dread(handle.get(), memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "H5Dread");
+    return values;
+  }
+
+  template <typename T>
+  [[nodiscard]] std::vector<T> read_part(hid_t memory_type, std::span<const hsize_t> start,
+                                         std::span<const hsize_t> shape) const {
+    hsize_t size = 1;
+    for (const hsize_t extent : shape) size *= extent;
+    std::vector<T> values(size);
+    if (size == 0) return values;
+    const Handle file_space = own(H5Dget_space(handle.get()), H5Sclose, "H5Dget_space");
+    check(H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start.data(), nullptr, shape.data(), nullptr),
+          "H5Sselect_hyperslab");
+    const Handle memory_space =
+        own(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), H5Sclose, "H5Screate_simple");
+    check(H5Dread(handle.get(), memory_type, memory_space.get(), file_space.get(), H5P_DEFAULT, values.data()),
+          "H5Dread");
+    return values;
+  }
+
+  [[nodiscard]] std::vector<std::string> read_texts(std::size_t& budget) const {
+    std::vector<char*> pointers(count(), nullptr);
+    TextArena arena(budget);
+    const Handle transfer = arena.transfer();
+    const Handle type = hdf5::text_type();
+    check(H5Dread(handle.get(), type.get(), H5S_ALL, H5S_ALL, transfer.get(), pointers.data()), "H5Dread");
+    std::vector<std::string> texts;
+    texts.reserve(pointers.size());
+    for (const char* pointer : pointers) texts.emplace_back(pointer != nullptr ? pointer : "");
+    return texts;
+  }
+
+ private:
+  [[nodiscard]] std::size_t count() const {
+    hsize_t size = 1;
+    for (const hsize_t extent : extents) size *= extent;  // extents have been checked by expect() or length()
+    return static_cast<std::size_t>(size);
+  }
+
+  void check_storage(std::size_t element) const {
+    const Handle creation = own(H5Dget_create_plist(handle.get()), H5Pclose, "H5Dget_create_plist");
+    const H5D_layout_t layout = H5Pget_layout(creation.get());
+    if ((layout != H5D_COMPACT && layout != H5D_CONTIGUOUS && layout != H5D_CHUNKED) ||
+        H5Pget_external_count(creation.get()) != 0) {
+      throw damage(fmt::format("{} is stored elsewhere", path));
+    }
+    if (layout == H5D_CHUNKED) {
+      std::array<hsize_t, 3> chunk{1, 1, 1};
+      check(H5Pget_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data()), "H5Pget_chunk");
+      hsize_t bytes = element;
+      for (const hsize_t extent : chunk) {
+        if (extent == 0 || extent > max_chunk_bytes || (bytes *= extent) > max_chunk_bytes) {
+          throw damage(fmt::format("{} is stored in chunks of absurd size", path));
+        }
+      }
+    }
+    // Any other filter may load a plug-in.
+    const int filters = check(H5Pget_nfilters(creation.get()), "H5Pget_nfilters");
+    for (int i = 0; i < filters; ++i) {
+      unsigned flags = 0;
+      std::size_t values = 0;
+      const H5Z_filter_t filter =
+          H5Pget_filter2(creation.get(), static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, nullptr);
+      if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_FLETCHER32) {
+        throw damage(fmt::format("{} is packed by a filter that is not ours ({})", path, filter));
+      }
+    }
+  }
+};
+
+/// Opens an attribute of one value. `where` is for the message.
+Handle open_attribute(hid_t object, const char* name, std::string_view where) {
+  if (H5Aexists(object, name) <= 0) throw damage(fmt::format("{} has no attribute '{}'", where, name));
+  Handle attribute = own(H5Aopen(object, name, H5P_DEFAULT), H5Aclose, "H5Aopen");
+  const Handle space = own(H5Aget_space(attribute.get()), H5Sclose, "H5Aget_space");
+  if (H5Sget_simple_extent_npoints(space.get()) != 1) {
+    throw damage(fmt::format("attribute '{}' of {} is no single value", name, where));
+  }
+  return attribute;
+}
+
+std::string text_attribute(hid_t object, const char* name, std::string_view where) {
+  const Handle attribute = open_attribute(object, name, where);
+  const Handle type = own(H5Aget_type(attribute.get()), H5Tclose, "H5Aget_type");
+  if (H5Tget_class(type.get()) != H5T_STRING) {
+    throw damage(fmt::format("attribute '{}' of {} is no text", name, where));
+  }
+  if (H5Tis_variable_str(type.get()) > 0) {
+    char* pointer = nullptr;
+    const Handle memory_type = hdf5::text_type();
+    check(H5Aread(attribute.get(), memory_type.get(), &pointer), "H5Aread");
+    std::string text = pointer != nullptr ? pointer : "";
+    H5free_memory(pointer);
+    return text;
+  }
+  const std::size_t size = H5Tget_size(type.get());
+  if (size > 65536) throw damage(fmt::format("attribute '{}' of {} is too long", name, where));
+  std::string text(size, '\0');
+  check(H5Aread(attribute.get(), type.get(), text.data()), "H5Aread");
+  return text.substr(0, text.find('\0'));
+}
+
+std::int64_t integer_attribute(hid_t object, const char* name, std::string_view where) {
+  const Handle attribute = open_attribute(object, name, where);
+  const Handle type = own(H5Aget_type(attribute.get()), H5Tclose, "H5Aget_type");
+  if (kind_of(type.get()) != Kind::integer) {
+    throw damage(fmt::format("attribute '{}' of {} is no whole number", name, where));
+  }
+  std::int64_t value = 0;
+  check(H5Aread(attribute.get(), H5T_NATIVE_INT64, &value), "H5Aread");
+  return value;
+}
+
+/// One byte of the file each: the text up to the padding.
+std::string text_of(std::span<const char> bytes) {
+  const auto end = std::find(bytes.begin(), bytes.end(), '\0');
+  return {bytes.begin(), end};
+}
+
+}  // namespace
+
+struct ResultFile::State {
+  std::filesystem::path path;
+  Handle file;
+  bool unfinished = false;
+  RunHeader header;
+  std::vector<std::vector<CaseOutcome>> outcomes;
+  std::size_t text_budget = max_text_bytes;
+  std::size_t planned_cases = 0;
+
+  void open();
+  void read_root();
+  void read_ranks(const Handle& root);
+  void read_provenance(const Handle& root);
+  void read_suite(const Handle& suites, const std::string& name);
+  void read_parameters(const Handle& group, const std::string& folder, SuiteHeader& suite);
+  void read_figures(const Handle& group, const std::string& folder, SuiteHeader& suite);
+  void check_samples(const Handle& group, const std::string& folder, hsize_t cases) const;
+  [[nodiscard]] std::string folder_of(std::size_t suite, std::size_t which) const;
+  /// Runs `work`, which reads; puts the file's name to what goes wrong there.
+  template <typename Work>
+  auto guarded(Work&& work) const;
+};
+
+template <typename Work>
+auto ResultFile::State::guarded(Work&& work) const {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (error.domain() == "hdf5") {
+      throw usage_error(fmt::format("{}: is damaged or truncated: {} ({})", quoted(path), error.what(), error.call()));
+    }
+    if (error.domain() == "result file") {
+      throw usage_error(fmt::format("{}: is no sound result file: {}", quoted(path), error.what()));
+    }
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw usage_error(fmt::format("{}: is damaged: it asks for more memory than there is", quoted(path)));
+  }
+}
+
+void ResultFile::State::open() {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status)) {
+    throw usage_error(fmt::format("{}: {}", quoted(path), error ? error.message() : "there is no such file"));
+  }
+  if (!std::filesystem::is_regular_file(status)) {
+    throw usage_error(fmt::format("{}: is no regular file", quoted(path)));
+  }
+  const std::uintmax_t size = std::filesystem::file_size(path, error);
+  if (!error && size == 0) throw usage_error(fmt::format("{}: is empty", quoted(path)));
+  const Handle access = hdf5::file_access();
+  hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get());
+  if (id < 0) {
+    std::string reason;
+    int os_error = 0;
+    try {
+      hdf5::fail("H5Fopen");
+    } catch (const Error& failure) {
+      reason = failure.what();
+      os_error = failure.code();
+    }
+    if (os_error != 0) throw usage_error(fmt::format("{}: cannot be read: {}", quoted(path), reason));
+    // While it is written, and after its writer died, a file can be opened in this way only.
+    id = H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access.get());
+    unfinished = id >= 0;
+    if (id < 0) {
+      if (died_at_birth(path)) {
+        throw usage_error(fmt::format("{}: its run broke off before the first case", quoted(path)));
+      }
+      const bool hdf5 = H5Fis_hdf5(path.c_str()) > 0;
+      throw usage_error(hdf5 ? fmt::format("{}: is damaged or truncated: {}", quoted(path), reason)
+                             : fmt::format("{}: is no result file of rackproof: not in the HDF5 format", quoted(path)));
+    }
+  }
+  file = Handle(id, H5Fclose);
+}
+
+void ResultFile::State::read_root() {
+  const Handle root = own(H5Gopen2(file.get(), "/", H5P_DEFAULT), H5Gclose, "H5Gopen2");
+  if (H5Aexists(root.get(), schema::schema_name) <= 0 ||
+      text_attribute(root.get(), schema::schema_name, "/") != schema::name) {
+    throw usage_error(fmt::format("{}: is no result file of rackproof, though in the HDF5 format", quoted(path)));
+  }
+  const std::int64_t version = integer_attribute(root.get(), schema::schema_version, "/");
+  header.software_version = printable(text_attribute(root.get(), schema::software_version, "/"));
+  if (version > schema::version) {
+    throw usage_error(
+        fmt::format("{}: has schema version {}, and this rackproof reads up to {}; read it with "
+                    "rackproof {} or later",
+                    quoted(path), version, schema::version, header.software_version));
+  }
+  if (version < 1) throw damage(fmt::format("its schema version is {}", version));
+  header.software = printable(text_attribute(root.get(), schema::software, "/"));
+  header.date = printable(text_attribute(root.get(), schema::date, "/"));
+  header.run_id = printable(text_attribute(root.get(), schema::run_id, "/"));
+  header.device_fake = integer_attribute(root.get(), schema::device_fake, "/") != 0;
+  header.recovered = integer_attribute(root.get(), schema::recovered, "/") != 0;
+  read_ranks(root);
+  read_provenance(root);
+  const Handle suites = open_object(root.get(), schema::suites, H5I_GROUP, "/");
+  const std::vector<std::string> names = links(suites.get(), "/suites");
+  if (names.empty() || names.size() > max_suites) throw damage(fmt::format("it has {} suites", names.size()));
+  for (const std::string& name : names) read_suite(suites, name);
+}
+
+void ResultFile::State::read_ranks(const Handle& root) {
+  const std::size_t ranks = Dataset(root.get(), schema::rank, "/").length(Kind::integer, schema::max_ranks);
+  header.ranks.resize(ranks);
+  const auto texts = [&](const char* name, std::string RankHeader::*member) {
+    const Dataset dataset(root.get(), name, "/");
+    dataset.expect(Kind::text, {ranks});
+    const std::vector<std::string> values = dataset.read_texts(text_budget);
+    for (std::size_t r = 0; r < ranks; ++r) header.ranks[r].*member = printable(values[r]);
+  };
+  const auto numbers = [&](const char* name, int RankHeader::*member) {
+    const Dataset dataset(root.get(), name, "/");
+    dataset.expect(Kind::integer, {ranks});
+    const std::vector<int> values = dataset.read<int>(H5T_NATIVE_INT);
+    for (std::size_t r = 0; r < ranks; ++r) header.ranks[r].*member = values[r];
+  };
+  texts(schema::hostname, &RankHeader::hostname);
+  texts(schema::device_id, &RankHeader::device_id);
+  texts(schema::device_name, &RankHeader::device_name);
+  texts(schema::serial, &RankHeader::serial);
+  numbers(schema::node_index, &RankHeader::node_index);
+  numbers(schema::local_rank, &RankHeader::local_rank);
+}
+
+void ResultFile::State::read_provenance(const Handle& root) {
+  const Handle group = open_object(root.get(), schema::provenance, H5I_GROUP, "/");
+  for (const std::string& name : links(group.get(), "/provenance")) {
+    const Dataset dataset(group.get(), name, "/provenance/");
+    dataset.expect(Kind::text, {});
+    header.provenance[name] = dataset.read_texts(text_budget).front();
+  }
+}
+
+void ResultFile::State::read_suite(const Handle& suites, const std::string& name) {
+  const Handle group = open_object(suites.get(), name, H5I_GROUP, "/suites/");
+  const std::string folder = fmt::format("/suites/{}/", printable(name));
+  const Dataset case_column(group.get(), schema::case_name, folder);
+  const std::size_t cases = case_column.length(Kind::text, schema::max_cases);
+  if ((planned_cases += cases) > static_cast<std::size_t>(schema::max_cases)) throw damage("it has too many cases");
+  const std::size_t samples = Dataset(group.get(), schema::sample, folder).length(Kind::integer, schema::max_samples);
+  if (header.max_samples != 0 && static_cast<std::size_t>(header.max_samples) != samples) {
+    throw damage(fmt::format("{}sample has another length than in the suites before", folder));
+  }
+  header.max_samples = static_cast<int>(samples);
+
+  SuiteHeader suite;
+  suite.name = printable(name);
+  suite.cases.resize(cases);
+  std::vector<CaseOutcome> results(cases);
+  {
+    const std::vector<std::string> names = case_column.read_texts(text_budget);
+    for (std::size_t i = 0; i < cases; ++i) suite.cases[i].name = printable(names[i], 4096);
+  }
+  const auto column = [&]<typename T>(const char* dataset_name, Kind kind, hid_t type, T /*of this type*/) {
+    const Dataset dataset(group.get(), dataset_name, folder);
+    dataset.expect(kind, {cases});
+    return dataset.read<T>(type);
+  };
+  // The status first: in a file that is being written, what stands behind a status was there before it.
+  const auto statuses = column(schema::status, Kind::integer, H5T_NATIVE_INT, 0);
+  const auto stop_reasons = column(schema::stop_reason, Kind::integer, H5T_NATIVE_INT, 0);
+  const auto warmup_steps = column(schema::warmup_steps, Kind::integer, H5T_NATIVE_INT, 0);
+  const auto clock_errors = column(schema::clock_error, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
+  const auto flop = column(schema::flop, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
+  const auto bytes = column(schema::bytes, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
+  const auto tokens = column(schema::tokens, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
+  const auto message_sizes = column(schema::message_size, Kind::integer, H5T_NATIVE_INT64, std::int64_t{0});
+  const auto collective = column(schema::collective, Kind::integer, H5T_NATIVE_INT, 0);
+  for (std::size_t i = 0; i < cases; ++i) {
+    if (statuses[i] < 0 || statuses[i] > static_cast<int>(Status::error)) {
+      throw damage(fmt::format("{}status has the value {}", folder, statuses[i]));
+    }
+    if (stop_reasons[i] < -1 || stop_reasons[i] > static_cast<int>(StopReason::max_samples)) {
+      throw damage(fmt::format("{}stop_reason has the value {}", folder, stop_reasons[i]));
+    }
+    results[i].status = static_cast<Status>(statuses[i]);
+    results[i].stop_reason = static_cast<StopReason>(stop_reasons[i]);
+    results[i].warmup_steps = warmup_steps[i];
+    results[i].clock_error = clock_errors[i];
+    suite.cases[i].flop = flop[i];
+    suite.cases[i].bytes = bytes[i];
+    suite.cases[i].tokens = tokens[i];
+    suite.cases[i].message_size = message_sizes[i];
+    suite.cases[i].collective = collective[i] != 0;
+  }
+  check_samples(group, folder, cases);
+
+  const Dataset messages(group.get(), schema::message, folder);
+  if (messages.extents.size() != 2 || messages.extents[1] > 65536) {
+    throw damage(fmt::format("{} has a shape of its own", messages.path));
+  }
+  const hsize_t length = messages.extents[1];
+  messages.expect(Kind::character, {cases, length});
+  const Handle character = hdf5::character_type();
+  for (std::size_t i = 0; i < cases; ++i) {
+    if (results[i].status == Status::not_run) continue;
+    const std::array<hsize_t, 2> start{i, 0};
+    const std::array<hsize_t, 2> shape{1, length};
+    results[i].message = printable(text_of(messages.read_part<char>(character.get(), start, shape)), 4096);
+    if (results[i].status == Status::skipped) suite.cases[i].skip_reason = results[i].message;
+  }
+  read_parameters(group, folder, suite);
+  read_figures(group, folder, suite);
+  header.suites.push_back(std::move(suite));
+  outcomes.push_back(std::move(results));
+}
+
+void ResultFile::State::check_samples(const Handle& group, const std::string& folder, hsize_t cases) const {
+  const hsize_t ranks = header.ranks.size();
+  const auto samples = static_cast<hsize_t>(header.max_samples);
+  const auto expect = [&](const char* name, Kind kind, const std::vector<hsize_t>& shape) {
+    Dataset(group.get(), name, folder).expect(kind, shape);
+  };
+  expect(schema::time, Kind::real, {cases, ranks, samples});
+  expect(schema::begin, Kind::real, {cases, ranks, samples});
+  expect(schema::flags, Kind::integer, {cases, ranks, samples});
+  expect(schema::figure_time, Kind::real, {cases, samples});
+  expect(schema::samples, Kind::integer, {cases, ranks});
+  expect(schema::verify_error, Kind::real, {cases, ranks});
+  expect(schema::digest, Kind::integer, {cases, ranks});
+}
+
+void ResultFile::State::read_parameters(const Handle& group, const std::string& folder, SuiteHeader& suite) {
+  const std::size_t cases = suite.cases.size();
+  std::size_t values = 0;
+  for (const std::string& link : links(group.get(), folder)) {
+    if (link == schema::figures) continue;
+    const Dataset dataset(group.get(), link, folder);
+    if (H5Aexists(dataset.handle.get(), schema::parameter) <= 0) continue;
+    if ((values += cases) > max_table) throw damage(fmt::format("{} has too many parameters", folder));
+    const std::string name = printable(text_attribute(dataset.handle.get(), schema::parameter, dataset.path));
+    dataset.expect(dataset.kind, {cases});
+    if (dataset.kind == Kind::integer) {
+      const bool some_absent = H5Aexists(dataset.handle.get(), schema::fill_value) > 0;
+      const std::int64_t absent =
+          some_absent ? integer_attribute(dataset.handle.get(), schema::fill_value, dataset.path) : 0;
+      const std::vector<std::int64_t> column = dataset.read<std::int64_t>(H5T_NATIVE_INT64);
+      for (std::size_t i = 0; i < cases; ++i) {
+        if (!some_absent || column[i] != absent) suite.cases[i].parameters.set(name, column[i]);
+      }
+    } else if (dataset.kind == Kind::real) {
+      const std::vector<double> column = dataset.read<double>(H5T_NATIVE_DOUBLE);
+      for (std::size_t i = 0; i < cases; ++i) {
+        if (column[i] == column[i]) suite.cases[i].parameters.set(name, column[i]);
+      }
+    } else if (dataset.kind == Kind::text) {
+      const std::vector<std::string> column = dataset.read_texts(text_budget);
+      for (std::size_t i = 0; i < cases; ++i) {
+        if (!column[i].empty()) suite.cases[i].parameters.set(name, printable(column[i], 4096));
+      }
+    } else {
+      throw damage(fmt::format("{} has the wrong type", dataset.path));
+    }
+  }
+}
+
+void ResultFile::State::read_figures(const Handle& group, const std::string& folder, SuiteHeader& suite) {
+  const Handle figures = open_object(group.get(), schema::figures, H5I_GROUP, folder);
+  const std::string path_of_figures = folder + schema::figures + "/";
+  std::size_t values = 0;
+  for (const std::string& link : links(figures.get(), path_of_figures)) {
+    const Dataset dataset(figures.get(), link, path_of_figures);
+    if ((values += suite.cases.size()) > max_table) throw damage(fmt::format("{} has too many figures", folder));
+    dataset.expect(Kind::real, {suite.cases.size()});
+    FigureHeader figure;
+    figure.name = printable(link);
+    figure.unit = printable(text_attribute(dataset.handle.get(), schema::units, dataset.path));
+    const std::string kind = text_attribute(dataset.handle.get(), schema::kind, dataset.path);
+    if (kind != "rate" && kind != "time") {
+      throw damage(fmt::format("{} is of the kind '{}'", dataset.path, printable(kind)));
+    }
+    figure.kind = kind == "rate" ? FigureHeader::Kind::rate : FigureHeader::Kind::time;
+    const std::vector<double> amounts = dataset.read<double>(H5T_NATIVE_DOUBLE);
+    for (std::size_t i = 0; i < amounts.size(); ++i) {
+      figure.amount = amounts[i];
+      if (amounts[i] == amounts[i]) suite.cases[i].figures.push_back(figure);
+    }
+  }
+}
+
+std::string ResultFile::State::folder_of(std::size_t suite, std::size_t which) const {
+  if (suite >= header.suites.size() || which >= header.suites[suite].cases.size()) {
+    throw Error(ExitCode::internal, "results", 0, "", fmt::format("no case {} of suite {} in this file", which, suite));
+  }
+  return fmt::format("/{}/{}", schema::suites, header.suites[suite].name);
+}
+
+ResultFile::ResultFile(std::filesystem::path path) : state_(std::make_unique<State>()) {
+  hdf5::prepare_library();
+  state_->path = std::move(path);
+  state_->guarded([&] {
+    state_->open();
+    state_->read_root();
+  });
+}
+
+ResultFile::ResultFile(ResultFile&&) noexcept = default;
+ResultFile& ResultFile::operator=(ResultFile&&) noexcept = default;
+ResultFile::~ResultFile() = default;
+
+const std::filesystem::path& ResultFile::path() const { return state_->path; }
+const RunHeader& ResultFile::header() const { return state_->header; }
+bool ResultFile::unfinished() const { return state_->unfinished; }
+
+const CaseOutcome& ResultFile::outcome(std::size_t suite, std::size_t which) const {
+  static_cast<void>(state_->folder_of(suite, which));
+  return state_->outcomes[suite][which];
+}
+
+RankBlock ResultFile::block(std::size_t suite, std::size_t which, int first_rank, int ranks) const {
+  const std::string folder = state_->folder_of(suite, which);
+  if (first_rank < 0 || ranks < 0 ||
+      static_cast<std::size_t>(first_rank) + static_cast<std::size_t>(ranks) > state_->header.ranks.size()) {
+    throw Error(ExitCode::internal, "results", 0, "", fmt::format("no ranks {} + {} in this file", first_rank, ranks));
+  }
+  return state_->guarded([&] {
+    const Handle group = own(H5Gopen2(state_->file.get(), folder.c_str(), H5P_DEFAULT), H5Gclose, "H5Gopen2");
+    const std::string prefix = folder + "/";
+    RankBlock block;
+    block.first_rank = first_rank;
+    const std::array<hsize_t, 3> start{which, static_cast<hsize_t>(first_rank), 0};
+    std::array<hsize_t, 3> shape{1, static_cast<hsize_t>(ranks), 0};
+    const auto start_row = std::span<const hsize_t>(start).first<2>();
+    const auto shape_row = std::span<const hsize_t>(shape).first<2>();
+    block.samples =
+        Dataset(group.get(), schema::samples, prefix).read_part<std::int32_t>(H5T_NATIVE_INT32, start_row, shape_row);
+    for (const std::int32_t n : block.samples) {
+      if (n < 0 || n > state_->header.max_samples) throw damage(fmt::format("{}samples has the value {}", prefix, n));
+      block.columns = std::max(block.columns, n);
+    }
+    if (block.samples.size() * static_cast<std::size_t>(block.columns) > max_block_values) {
+      throw Error(ExitCode::internal, "results", 0, "", "more ranks asked for at once than ranks_per_block()");
+    }
+    shape[2] = static_cast<hsize_t>(block.columns);
+    block.time = Dataset(group.get(), schema::time, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
+    block.begin = Dataset(group.get(), schema::begin, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
+    block.flags = Dataset(group.get(), schema::flags, prefix).read_part<std::uint8_t>(H5T_NATIVE_UINT8, start, shape);
+    block.verify_error =
+        Dataset(group.get(), schema::verify_error, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start_row, shape_row);
+    block.digest =
+        Dataset(group.get(), schema::digest, prefix).read_part<std::uint64_t>(H5T_NATIVE_UINT64, start_row, shape_row);
+    // A `begin` that was not recorded is all NaN; nothing that was recorded is.
+    if (std::all_of(block.begin.begin(), block.begin.end(), [](double value) { return value != value; })) {
+      block.begin.clear();
+    }
+    return block;
+  });
+}
+
+std::vector<double> ResultFile::figure_time(std::size_t suite, std::size_t which) const {
+  const std::string folder = state_->folder_of(suite, which);
+  return state_->guarded([&] {
+    const Handle group = own(H5Gopen2(state_->file.get(), folder.c_str(), H5P_DEFAULT), H5Gclose, "H5Gopen2");
+    const std::array<hsize_t, 2> start{which, 0};
+    const std::array<hsize_t, 2> shape{1, static_cast<hsize_t>(state_->header.max_samples)};
+    std::vector<double> values =
+        Dataset(group.get(), schema::figure_time, folder + "/").read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
+    while (!values.empty() && values.back() != values.back()) values.pop_back();
+    return values;
+  });
+}
+
+int ResultFile::ranks_per_block() const {
+  const std::int64_t row_bytes = std::int64_t{state_->header.max_samples} * static_cast<std::int64_t>(sizeof(double));
+  const auto ranks = static_cast<std::int64_t>(state_->header.ranks.size());
+  return static_cast<int>(std::clamp<std::int64_t>(block_bytes / row_bytes, 1, std::min<std::int64_t>(ranks, 1024)));
+}
+
+}  // namespace rackproof::results
