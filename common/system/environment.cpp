@@ -1,14 +1,13 @@
 #include "common/system/environment.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <cstddef>
 
 #include "common/core/error.hpp"
-
-// POSIX: declared by the program itself.
-extern char** environ;  // NOLINT(readability-redundant-declaration)
 
 namespace rackproof {
 
