@@ -1,5 +1,7 @@
 #include "common/backends/host/token_kernels.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -90,7 +92,7 @@ class HostTokenKernels final : public TokenKernels {
     require(args.candidates >= 1 && args.candidates <= max_candidates, "candidates must be 1 to 1024");
     table_.candidates(args, teams());
   }
-  [[nodiscard]] std::string implementation() const override { return "functors, " + std::string(host::name(isa_)); }
+  [[nodiscard]] std::string implementation() const override { return fmt::format("functors, {}", host::name(isa_)); }
 
  private:
   [[nodiscard]] host::HostTeams teams() { return {threads_, scratch_.data()}; }
