@@ -4,27 +4,18 @@
 #include <cstdint>
 #include <vector>
 
+#include "common/measure/stopping.hpp"
 #include "common/measure/workload.hpp"
 #include "common/mpi/communicator.hpp"
 #include "common/mpi/global_clock.hpp"
 
 namespace rackproof {
 
-struct StoppingRule {
-  int min_samples = 30;
-  int max_samples = 1024;
-  /// Wanted half width of the 95 % interval of the median, relative to the median.
-  double relative_half_width = 0.01;
-  /// Seconds of wall time for this case, warm-up included. Spent: stop, even below min_samples (but never below 3).
-  double budget = 1.0;
-};
-
-enum class StopReason : std::int8_t { converged = 0, budget = 1, max_samples = 2 };
-
 /// Bits of Samples::flags.
 enum SampleFlag : std::uint8_t {
-  sample_late = 1,    ///< this rank was past the start instant when it arrived
-  sample_barrier = 2  ///< started by a double barrier, because the clock error was above 5 % of the time
+  sample_late = 1,     ///< this rank was past the start instant when it arrived
+  sample_barrier = 2,  ///< started by a double barrier, because the clock error was above 5 % of the time
+  sample_short = 4     ///< reading the clock took more than 5 % of the figure
 };
 
 /// What one rank saw. All vectors have one entry a sample, warm-up excluded.
@@ -40,7 +31,11 @@ struct Samples {
   double clock_error = 0.0;  ///< s, the larger of before and after the case
 };
 
-/// Collective over `world`. `clock` belongs to `world`.
+/// Collective over `world`. `clock` belongs to `world`. Warms up until steady (at most a fifth of the budget and 1000
+/// steps), then samples as `rule` says. Ranks start each sample at one instant of the global clock, or, where its
+/// error is above 5 % of a collective's time, behind a double barrier. In between, after batches of samples, all ranks
+/// take the maximum over ranks of every number that a decision needs, so that all decide alike.
+/// What step() or prepare() throws passes through, and then only this rank has left.
 [[nodiscard]] Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalClock& clock,
                               const StoppingRule& rule);
 
