@@ -4,18 +4,19 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "common/backends/backend.hpp"
 #include "common/backends/host/cpu.hpp"
 #include "common/backends/host/isa.hpp"
 #include "common/backends/host/matvec.hpp"
+#include "common/backends/host/openblas.hpp"
 #include "common/core/bfloat16.hpp"
 #include "common/core/error.hpp"
 #include "common/core/random.hpp"
@@ -351,6 +352,23 @@ TEST(HostMatmulPlans, a_plan_says_which_library_and_version_runs_it) {
       device->matmul({.m = 8, .n = 8, .k = 8, .input = DataType::f64, .output = DataType::f64})->implementation(),
       StartsWith("OpenBLAS 0."));
   EXPECT_THAT(device->matmul({.m = 8, .n = 8, .k = 8})->implementation(), StartsWith("oneDNN "));
+}
+
+TEST(OpenBlasCore, is_changed_only_where_the_choice_wastes_the_processor) {
+  EXPECT_EQ(host::better_openblas_core("Prescott", 512), "SkylakeX");
+  EXPECT_EQ(host::better_openblas_core("Nehalem", 256), "Haswell");
+  EXPECT_EQ(host::better_openblas_core("Prescott", 128), "");
+  EXPECT_EQ(host::better_openblas_core("Haswell", 512), "");
+  EXPECT_EQ(host::better_openblas_core("SapphireRapids", 512), "");
+  EXPECT_EQ(host::better_openblas_core("neoversen1", 128), "");
+}
+
+TEST(OpenBlasCore, does_not_waste_this_processor_and_leaves_the_environment_alone) {
+  if (std::getenv("OPENBLAS_CORETYPE") != nullptr) GTEST_SKIP() << "the user has chosen";
+  const host::OpenBlas library;
+  const int bits = host::best_isa() == host::Isa::avx512 ? 512 : host::best_isa() == host::Isa::avx2 ? 256 : 128;
+  EXPECT_EQ(host::better_openblas_core(library.core(), bits), "") << library.description();
+  EXPECT_EQ(std::getenv("OPENBLAS_CORETYPE"), nullptr);
 }
 
 TEST(HostMatmulPlans, a_product_of_types_that_do_not_exist_is_a_defect) {

@@ -44,10 +44,11 @@ HostDevice::HostDevice(const DeviceRequest& request)
       memory_share_(memory_available_now() / static_cast<std::size_t>(std::max(1, request.ranks_on_node))),
       allocated_(std::make_shared<std::atomic<std::size_t>>(0)),
       engine_(
-          onednn::check("engine_create", "starting oneDNN", [] { return dnnl::engine(dnnl::engine::kind::cpu, 0); })) {
+          onednn::check("engine_create", "starting oneDNN", [] { return dnnl::engine(dnnl::engine::kind::cpu, 0); })),
+      openblas_(std::make_shared<const OpenBlas>()) {
   omp_set_dynamic(0);
   omp_set_num_threads(threads_);
-  set_openblas_threads(threads_);
+  openblas_->set_threads(threads_);
   token_kernels_ = make_host_token_kernels(threads_);
 }
 
@@ -97,7 +98,7 @@ void HostDevice::copy_to_host(void* host, const void* device, std::size_t bytes)
 
 std::unique_ptr<Matmul> HostDevice::matmul(const MatmulProblem& problem) {
   check_problem(problem);
-  if (problem.input == DataType::f64) return make_openblas_matmul(problem);
+  if (problem.input == DataType::f64) return make_openblas_matmul(openblas_, problem);
   return make_onednn_matmul(engine_, problem, allocated_);
 }
 

@@ -10,6 +10,7 @@
 #include "common/backends/device.hpp"
 #include "common/backends/host/cpu.hpp"
 #include "common/backends/host/memory.hpp"
+#include "common/backends/host/openblas.hpp"
 
 namespace rackproof::host {
 
@@ -44,6 +45,7 @@ class HostDevice final : public Device {
   std::size_t memory_share_;  ///< bytes, at the start
   AllocatedBytes allocated_;
   dnnl::engine engine_;
+  std::shared_ptr<const OpenBlas> openblas_;
   std::unique_ptr<TokenKernels> token_kernels_;
 };
 

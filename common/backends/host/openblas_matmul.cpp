@@ -1,12 +1,11 @@
 #include "common/backends/host/openblas_matmul.hpp"
 
-#include <cblas.h>
 #include <fmt/format.h>
 
 #include <cstring>
 #include <limits>
-#include <sstream>
 #include <string>
+#include <utility>
 
 #include "common/core/error.hpp"
 
@@ -15,7 +14,8 @@ namespace {
 
 class OpenBlasMatmul final : public Matmul {
  public:
-  explicit OpenBlasMatmul(const MatmulProblem& problem) : problem_(problem) {
+  OpenBlasMatmul(std::shared_ptr<const OpenBlas> library, const MatmulProblem& problem)
+      : library_(std::move(library)), problem_(problem) {
     constexpr std::int64_t limit = std::numeric_limits<blasint>::max();
     if (problem.m > limit || problem.n > limit || problem.k > limit) {
       throw usage_error(fmt::format("f64 product with m = {}, n = {}, k = {}: OpenBLAS takes at most {}", problem.m,
@@ -34,30 +34,22 @@ class OpenBlasMatmul final : public Matmul {
     const auto n = static_cast<blasint>(problem_.n);
     const auto k = static_cast<blasint>(problem_.k);
     const bool transposed = problem_.transposed_weights;
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, m, n, k, 1.0,
-                static_cast<const double*>(a), k, static_cast<const double*>(weights), transposed ? k : n, 0.0,
-                static_cast<double*>(c), n);
+    library_->dgemm()(CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, m, n, k, 1.0,
+                      static_cast<const double*>(a), k, static_cast<const double*>(weights), transposed ? k : n, 0.0,
+                      static_cast<double*>(c), n);
   }
 
-  /// "OpenBLAS 0.3.21 SkylakeX": the configuration begins with the name and the version.
-  [[nodiscard]] std::string implementation() const override {
-    std::istringstream configuration(openblas_get_config());
-    std::string library;
-    std::string version;
-    configuration >> library >> version;
-    return fmt::format("{} {} {}", library, version, openblas_get_corename());
-  }
+  [[nodiscard]] std::string implementation() const override { return library_->description(); }
 
  private:
+  std::shared_ptr<const OpenBlas> library_;
   MatmulProblem problem_;
 };
 
 }  // namespace
 
-std::unique_ptr<Matmul> make_openblas_matmul(const MatmulProblem& problem) {
-  return std::make_unique<OpenBlasMatmul>(problem);
+std::unique_ptr<Matmul> make_openblas_matmul(std::shared_ptr<const OpenBlas> library, const MatmulProblem& problem) {
+  return std::make_unique<OpenBlasMatmul>(std::move(library), problem);
 }
-
-void set_openblas_threads(int threads) { openblas_set_num_threads(threads); }
 
 }  // namespace rackproof::host

@@ -4,12 +4,12 @@
 #include <memory>
 
 #include "common/backends/device.hpp"
+#include "common/backends/host/openblas.hpp"
 
 namespace rackproof::host {
 
 /// OpenBLAS has no packed weights: packed is the same as plain. Throws Error (usage) for a dimension above 2^31 - 1.
-[[nodiscard]] std::unique_ptr<Matmul> make_openblas_matmul(const MatmulProblem& problem);
-/// Threads that OpenBLAS uses from now on, in the whole process.
-void set_openblas_threads(int threads);
+[[nodiscard]] std::unique_ptr<Matmul> make_openblas_matmul(std::shared_ptr<const OpenBlas> library,
+                                                           const MatmulProblem& problem);
 
 }  // namespace rackproof::host

@@ -28,7 +28,10 @@ template <typename T>
   return value;
 }
 
-[[gnu::always_inline]] inline Floats splat(float value) { return Floats{} + value; }
+/// The weights are read once, in order. A core's own prefetcher stops at each 4 KiB page; asked for two pages ahead, a
+/// single Sapphire Rapids core reads bf16 weights at 16 instead of 12 GB/s (1, 2 and 4 KiB: 13.5, 14, 15). Past the
+/// end of the weights it does nothing.
+[[gnu::always_inline]] inline void prefetch(const void* at) { __builtin_prefetch(static_cast<const char*>(at) + 8192); }
 
 [[gnu::always_inline]] inline Floats as_floats(Words words) { return reinterpret_cast<Floats>(words); }
 
@@ -53,27 +56,32 @@ template <int Rows, int Vectors, int Interleave, typename Weight, typename Out>
     for (std::int64_t i = 0; i < layout.block_k; i += Interleave, at += row_stride) {
       if constexpr (Interleave == 2) {
         for (int v = 0; v < Vectors; ++v) {
+          prefetch(at + v * lanes * 2);
           const Words pair = load<Words>(at + v * lanes * 2);
           const Floats even = as_floats(pair << 16U);
           const Floats odd = as_floats(pair & 0xffff0000U);
           for (int r = 0; r < Rows; ++r) {
-            sum[r][v] += even * splat(a[r * shape.a_stride + k + i]);
-            sum[r][v] += odd * splat(a[r * shape.a_stride + k + i + 1]);
+            sum[r][v] += even * a[r * shape.a_stride + k + i];
+            sum[r][v] += odd * a[r * shape.a_stride + k + i + 1];
           }
         }
       } else {
         for (int v = 0; v < Vectors; ++v) {
+          prefetch(at + v * lanes);
           const Floats weight = load_floats(at + v * lanes);
-          for (int r = 0; r < Rows; ++r) sum[r][v] += weight * splat(a[r * shape.a_stride + k + i]);
+          for (int r = 0; r < Rows; ++r) sum[r][v] += weight * a[r * shape.a_stride + k + i];
         }
       }
     }
   }
   for (int r = 0; r < Rows; ++r) {
     for (int v = 0; v < Vectors; ++v) {
-      for (int l = 0; l < lanes; ++l) {
-        const std::int64_t j = first + v * lanes + l;
-        if (j < shape.n) store(sum[r][v][l], c[r * shape.n + j]);
+      Out* out = c + r * shape.n + first + v * lanes;
+      const std::int64_t left = shape.n - first - v * lanes;
+      if (left >= lanes) {
+        for (int l = 0; l < lanes; ++l) store(sum[r][v][l], out[l]);
+      } else {
+        for (int l = 0; l < left; ++l) store(sum[r][v][l], out[l]);
       }
     }
   }
@@ -144,6 +152,7 @@ template <int Rows, int Columns, typename Weight, typename Out>
   std::int64_t i = 0;
   for (; i + lanes <= shape.k; i += lanes) {
     for (int j = 0; j < Columns; ++j) {
+      prefetch(row + j * shape.k + i);
       const Floats weight = load_floats(row + j * shape.k + i);
       for (int r = 0; r < Rows; ++r) sum[j][r] += weight * load<Floats>(a + r * shape.a_stride + i);
     }
