@@ -32,6 +32,7 @@ class Batches {
         began_(clock.local().now()),
         begin_(largest_batch),
         end_(largest_batch),
+        starts_(largest_batch),
         flags_(largest_batch),
         figures_(largest_batch),
         shared_(columns * largest_batch + 1) {}
@@ -43,19 +44,18 @@ class Batches {
     const Clock& local = clock_.local();
     for (std::size_t i = 0; i < count_; ++i) {
       workload_.prepare();
-      std::uint8_t flags = 0;
+      Punctuality start = Punctuality::on_time;
       if (by_barrier_) {
         starter_.start_by_barrier();
-        flags = sample_barrier;
-      } else if (starter_.start_in_window()) {
-        flags = sample_late;
+      } else {
+        start = starter_.start_in_window();
       }
       const double begin = local.now();
       workload_.step();
       const double end = local.now();
       begin_[i] = begin;
       end_[i] = end;
-      flags_[i] = flags;
+      starts_[i] = start;
     }
     share();
   }
@@ -84,7 +84,8 @@ class Batches {
       durations[i] = end_[i] - begin_[i];
       begins[i] = begin_[i] = clock_.to_global(begin_[i]);
       ends[i] = end_[i] = clock_.to_global(end_[i]);
-      late[i] = (flags_[i] & sample_late) != 0 ? 1.0 : 0.0;
+      late[i] = starts_[i] == Punctuality::arrived_late ? 1.0 : 0.0;
+      flags_[i] = by_barrier_ ? sample_barrier : starts_[i] == Punctuality::on_time ? 0 : sample_late;
     }
     *elapsed = clock_.local().now() - began_;
     world_.all_reduce_max({shared_.data(), columns * count_ + 1});
@@ -109,6 +110,7 @@ class Batches {
   std::size_t count_ = 0;
   std::vector<double> begin_;
   std::vector<double> end_;
+  std::vector<Punctuality> starts_;
   std::vector<std::uint8_t> flags_;
   std::vector<double> figures_;
   std::vector<double> shared_;

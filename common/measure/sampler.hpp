@@ -13,7 +13,7 @@ namespace rackproof {
 
 /// Bits of Samples::flags.
 enum SampleFlag : std::uint8_t {
-  sample_late = 1,     ///< this rank was past the start instant when it arrived
+  sample_late = 1,     ///< this rank began after the start instant, by more than the clock's error and 1 us
   sample_barrier = 2,  ///< started by a double barrier, because the clock error was above 5 % of the time
   sample_short = 4     ///< reading the clock took more than 5 % of the figure
 };

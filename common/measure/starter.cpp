@@ -15,6 +15,8 @@ constexpr double margin = 3.0;
 constexpr double longest_window = 20e-3;
 /// Clock readings while waiting: only a clock that stands still gets here.
 constexpr long most_readings = 1L << 24U;
+/// Seconds past the instant that a rank may notice it: some readings of the clock, or a yield.
+constexpr double overshoot = 1e-6;
 constexpr std::size_t trials = 9;
 
 }  // namespace
@@ -34,8 +36,8 @@ Starter::Starter(const mpi::Communicator& world, const mpi::GlobalClock& clock) 
   window_ = shortest_window_;
 }
 
-bool Starter::start_in_window() const {
-  if (world_->size() == 1) return false;
+Punctuality Starter::start_in_window() const {
+  if (world_->size() == 1) return Punctuality::on_time;
   // Ranks come here from work that took each of them a different time: only after the barrier is the broadcast as
   // short as the window takes it to be.
   world_->barrier();
@@ -45,13 +47,13 @@ bool Starter::start_in_window() const {
   const Clock& clock = clock_->local();
   const double start = clock_->to_local(instant);
   double now = clock.now();
-  if (now > start || start - now > 2.0 * longest_window) return true;
+  if (now > start || start - now > 2.0 * longest_window) return Punctuality::arrived_late;
   for (long readings = 0; now < start; ++readings) {
-    if (readings == most_readings) return true;
+    if (readings == most_readings) return Punctuality::woke_late;
     clock.relax();
     now = clock.now();
   }
-  return false;
+  return now - start > clock_->error() + overshoot ? Punctuality::woke_late : Punctuality::on_time;
 }
 
 void Starter::start_by_barrier() const {

@@ -6,6 +6,12 @@
 
 namespace rackproof {
 
+enum class Punctuality {
+  on_time,
+  arrived_late,  ///< past the start instant when it learned of it: the window was too short
+  woke_late      ///< in time, but it lost its core while it waited: began more than the clock's error and 1 us late
+};
+
 /// Two ways to a common start. A window: rank 0 names an instant of the global clock some broadcast times ahead, and
 /// every rank spins until then (Hunold and Carpen-Amarie, Reproducible MPI benchmarking is still not as easy as you
 /// think, IEEE TPDS 27, 2016). Or a double barrier, which needs no clock but lets ranks go one after the other.
@@ -14,13 +20,13 @@ class Starter {
   /// Collective. Measures how long a broadcast takes. Both must outlive the object.
   Starter(const mpi::Communicator& world, const mpi::GlobalClock& clock);
 
-  /// Collective. True: this rank was late, past the instant when it learned of it. Waits at most some window lengths,
-  /// whatever the clocks say. A world of one starts at once.
-  [[nodiscard]] bool start_in_window() const;
+  /// Collective. Waits at most some window lengths, whatever the clocks say. A world of one starts at once.
+  [[nodiscard]] Punctuality start_in_window() const;
   /// Collective.
   void start_by_barrier() const;
 
-  /// Widens the window where samples were late, and narrows it again. The argument is the same on every rank.
+  /// Widens the window where ranks arrived late, and narrows it again: late_share is that of the samples. The argument
+  /// is the same on every rank.
   void adapt(double late_share) noexcept;
   [[nodiscard]] double window() const noexcept { return window_; }  ///< seconds
 

@@ -247,9 +247,35 @@ TEST(Starter, a_rank_that_loses_its_core_before_the_start_is_late) {
   for (int i = 0; i < 3; ++i) {
     const bool preempted = world.rank() == world.size() - 1;
     if (preempted) clock.preempt();
-    const bool late = starter.start_in_window();
-    EXPECT_TRUE(late || !preempted);
+    const Punctuality start = starter.start_in_window();
+    EXPECT_TRUE(start == Punctuality::arrived_late || !preempted);
   }
+}
+
+/// The real clock of a rank that loses its core while it waits.
+class DozingClock final : public Clock {
+ public:
+  explicit DozingClock(bool dozes) : dozes_(dozes) {}
+  [[nodiscard]] double now() const override { return clock_.now(); }
+  void relax() const override {
+    if (dozes_) std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  }
+
+ private:
+  SteadyClock clock_;
+  bool dozes_;
+};
+
+TEST(Starter, a_rank_that_loses_its_core_while_it_waits_is_late_too) {
+  const auto world = mpi::Communicator::world();
+  if (world.size() == 1) GTEST_SKIP() << "one rank has nobody to be late for";
+  const bool dozes = world.rank() == world.size() - 1;
+  const DozingClock clock(dozes);
+  const mpi::GlobalClock global(world, clock);
+  Starter starter(world, global);
+  for (int i = 0; i < 100; ++i) starter.adapt(1.0);  // the longest window, so that it is awaited
+  const Punctuality start = starter.start_in_window();
+  EXPECT_TRUE(start != Punctuality::on_time || !dozes);
 }
 
 TEST(Starter, window_follows_lateness_within_bounds) {
@@ -274,7 +300,7 @@ TEST(Starter, a_clock_that_stands_still_is_not_waited_for) {
   const FakeClock clock(0.0, 0.0);
   const mpi::GlobalClock global(world, clock);
   const Starter starter(world, global);
-  EXPECT_FALSE(starter.start_in_window());  // the window of such a clock is nothing
+  EXPECT_EQ(starter.start_in_window(), Punctuality::on_time);  // the window of such a clock is nothing
 }
 
 TEST(Sampler, keeps_and_flags_the_samples_of_a_late_rank) {
