@@ -1,0 +1,175 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "common/backends/mpi/mpi_collective.hpp"
+#include "common/core/bfloat16.hpp"
+#include "common/mpi/communicator.hpp"
+
+namespace rackproof {
+namespace {
+
+/// What a type's elements are here, and how a small integer is written in it.
+template <DataType type>
+struct Of;
+template <>
+struct Of<DataType::f64> {
+  using Element = double;
+  static Element from(int v) { return v; }
+};
+template <>
+struct Of<DataType::f32> {
+  using Element = float;
+  static Element from(int v) { return static_cast<float>(v); }
+};
+template <>
+struct Of<DataType::bf16> {
+  using Element = bf16_bits;
+  static Element from(int v) { return to_bf16(static_cast<float>(v)); }
+};
+template <>
+struct Of<DataType::i32> {
+  using Element = std::int32_t;
+  static Element from(int v) { return v; }
+};
+
+template <typename T>
+class AllReduce : public ::testing::Test {};
+template <DataType type>
+struct Type {
+  static constexpr DataType value = type;
+};
+using Types = ::testing::Types<Type<DataType::f64>, Type<DataType::f32>, Type<DataType::bf16>, Type<DataType::i32>>;
+TYPED_TEST_SUITE(AllReduce, Types);
+
+/// rank + 1 + i mod 5; sums over up to 12 ranks are below 256 and so exact in bf16.
+TYPED_TEST(AllReduce, sums_vectors_of_any_length_in_place_and_out_of_place) {
+  using Traits = Of<TypeParam::value>;
+  const auto world = mpi::Communicator::world();
+  const int n = world.size();
+  ASSERT_LE(n, 12);
+  // Whole, and in calls of at most 1000 elements each.
+  for (const std::size_t limit : {mpi::largest_piece, std::size_t{1000}}) {
+    MpiCollective collective(world, limit);
+    for (const std::size_t count : {0U, 1U, 2U, 3U, 7U, 1000U, 1001U, 4097U, 100003U}) {
+      std::vector<typename Traits::Element> input(count);
+      std::vector<typename Traits::Element> expected(count + 1);
+      for (std::size_t i = 0; i < count; ++i) {
+        const int varying = static_cast<int>(i % 5);
+        input[i] = Traits::from(world.rank() + 1 + varying);
+        expected[i] = Traits::from(n * (n + 1) / 2 + n * varying);
+      }
+      // One element more, which nobody may touch.
+      expected[count] = Traits::from(77);
+      std::vector<typename Traits::Element> output(count + 1, Traits::from(-1));
+      output[count] = Traits::from(77);
+      const auto before = input;
+      collective.all_reduce(input.data(), output.data(), count, TypeParam::value);
+      EXPECT_EQ(output, expected) << count;
+      EXPECT_EQ(input, before);
+
+      input.push_back(Traits::from(77));
+      collective.all_reduce(input.data(), input.data(), count, TypeParam::value);
+      EXPECT_EQ(input, expected) << count << " in place";
+    }
+  }
+}
+
+TEST(Bf16Sum, rounds_once_to_nearest_even) {
+  // 256 + 1 lies between 256 and 258: to even, 256. 258 + 1 lies between 258 and 260: to even, 260.
+  std::vector<bf16_bits> into{to_bf16(256.0F), to_bf16(258.0F), to_bf16(256.0F), to_bf16(1.0F)};
+  const std::vector<bf16_bits> from{to_bf16(1.0F), to_bf16(1.0F), to_bf16(1.5F), to_bf16(0x1.0p-9F)};
+  add_bf16(from.data(), into.data(), into.size());
+  EXPECT_EQ(from_bf16(into[0]), 256.0F);
+  EXPECT_EQ(from_bf16(into[1]), 260.0F);
+  EXPECT_EQ(from_bf16(into[2]), 258.0F);
+  EXPECT_EQ(from_bf16(into[3]), 1.0F);
+}
+
+TEST(Bf16Sum, is_the_same_in_vectors_and_one_by_one) {
+  constexpr std::size_t count = 1003;
+  std::vector<bf16_bits> from(count);
+  std::vector<bf16_bits> into(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    from[i] = static_cast<bf16_bits>(i * 40503U);
+    into[i] = static_cast<bf16_bits>(i * 30011U + 7U);
+  }
+  std::vector<bf16_bits> together = into;
+  add_bf16(from.data(), together.data(), count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const float exact = from_bf16(from[i]) + from_bf16(into[i]);
+    if (std::isnan(exact)) {
+      EXPECT_TRUE(std::isnan(from_bf16(together[i]))) << i;
+    } else {
+      EXPECT_EQ(together[i], to_bf16(exact)) << i;
+    }
+  }
+}
+
+TEST(MpiCollective, nan_of_one_rank_reaches_all) {
+  const auto world = mpi::Communicator::world();
+  MpiCollective collective(world);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<bf16_bits> values(40, to_bf16(world.rank() == world.size() - 1 ? nan : 1.0F));
+  collective.all_reduce(values.data(), values.data(), values.size(), DataType::bf16);
+  for (const bf16_bits v : values) EXPECT_TRUE(std::isnan(from_bf16(v)));
+}
+
+TEST(MpiCollective, gathers_rows_in_rank_order) {
+  const auto world = mpi::Communicator::world();
+  for (const std::size_t limit : {mpi::largest_piece, std::size_t{3}}) {
+    MpiCollective collective(world, limit);
+    constexpr std::size_t count = 7;
+    std::vector<std::int32_t> row(count, world.rank() * 10);
+    for (std::size_t i = 0; i < count; ++i) row[i] += static_cast<std::int32_t>(i);
+    std::vector<std::int32_t> rows(count * static_cast<std::size_t>(world.size()), -1);
+    collective.all_gather(row.data(), rows.data(), count, DataType::i32);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(rows[i], static_cast<std::int32_t>(i / count * 10 + i % count));
+    }
+  }
+}
+
+TEST(MpiCollective, broadcasts_every_type_from_every_rank) {
+  const auto world = mpi::Communicator::world();
+  MpiCollective collective(world, 4);
+  for (int root = 0; root < world.size(); ++root) {
+    for (const DataType type : {DataType::f64, DataType::f32, DataType::bf16, DataType::i32, DataType::i8}) {
+      constexpr std::size_t count = 11;
+      std::vector<unsigned char> data(count * size_of(type), static_cast<unsigned char>(world.rank()));
+      collective.broadcast(data.data(), count, type, root);
+      EXPECT_THAT(data, ::testing::Each(root));
+    }
+  }
+}
+
+TEST(MpiCollective, splits_into_groups_that_reduce_apart) {
+  const auto world = mpi::Communicator::world();
+  MpiCollective collective(world);
+  const auto part = collective.split(world.rank() % 2);
+  EXPECT_EQ(part->rank(), world.rank() / 2);
+  std::vector<std::int32_t> value{world.rank()};
+  part->all_reduce(value.data(), value.data(), 1, DataType::i32);
+  int expected = 0;
+  for (int r = world.rank() % 2; r < world.size(); r += 2) expected += r;
+  EXPECT_EQ(value[0], expected);
+  part->barrier();
+  // bf16 works there too, whichever of the two is freed first.
+  std::vector<bf16_bits> one{to_bf16(1.0F)};
+  part->all_reduce(one.data(), one.data(), 1, DataType::bf16);
+  EXPECT_EQ(from_bf16(one[0]), static_cast<float>(part->size()));
+}
+
+TEST(MpiCollective, names_its_library_in_one_line) {
+  const std::string name = MpiCollective(mpi::Communicator::world()).implementation();
+  EXPECT_EQ(name.rfind("MPI: ", 0), 0U) << name;
+  EXPECT_GT(name.size(), 8U);
+  EXPECT_EQ(name.find_first_of("\n\t,"), std::string::npos) << name;
+}
+
+}  // namespace
+}  // namespace rackproof
