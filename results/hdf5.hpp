@@ -6,6 +6,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace rackproof::results::hdf5 {
 
@@ -53,8 +54,33 @@ T check(T value, const char* call) {
 [[nodiscard]] inline Handle own(hid_t id, Handle::Close close, const char* call) { return {check(id, call), close}; }
 
 /// A property list for opening and creating files: the format of HDF5 1.10, without HDF5's own file locks, which
-/// would keep live readers out; the writer has a lock of its own.
+/// would keep live readers out (the writer has a lock of its own), and without its patience of many minutes with
+/// metadata whose checksum is wrong.
 [[nodiscard]] Handle file_access();
+
+/// A new file that grows in memory.
+class MemoryFile {
+ public:
+  /// `creation`: a file creation property list.
+  explicit MemoryFile(const Handle& creation);
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  ~MemoryFile() = default;
+  [[nodiscard]] hid_t get() const noexcept { return file_.get(); }
+  /// Closes it; every object in it must be closed. Returns its bytes. (H5Fget_file_image() will not do: HDF5 1.10
+  /// clears the mark of an open file in the copy and leaves the old checksum beside it.)
+  [[nodiscard]] std::vector<char> close();
+
+ private:
+  struct Image {
+    std::size_t size = 0;     ///< of the buffer that HDF5 has now
+    std::vector<char> bytes;  ///< once it is closed
+  };
+  static void* resize(void* buffer, std::size_t size, Image& image);
+
+  Image image_;  // outlives file_
+  Handle file_;
+};
 
 /// The variable-length UTF-8 text type.
 [[nodiscard]] Handle text_type();

@@ -21,6 +21,9 @@ namespace {
 /// RENAME_NOREPLACE of <linux/fs.h>, which cannot be included beside <fcntl.h> everywhere.
 constexpr unsigned rename_noreplace = 1;
 
+/// Of an HDF5 file: without them, it is none.
+constexpr std::size_t signature_bytes = 8;
+
 bool is_disk_full(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
 
 int open_retrying(const std::filesystem::path& path, int flags) {
@@ -29,6 +32,18 @@ int open_retrying(const std::filesystem::path& path, int flags) {
     descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
   } while (descriptor < 0 && errno == EINTR);
   return descriptor;
+}
+
+int write_at(int descriptor, std::span<const char> bytes, off_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(descriptor, bytes.data(), bytes.size(), offset);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    if (written == 0) return ENOSPC;
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    offset += written;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -88,6 +103,13 @@ std::uintmax_t LockedFile::size() const {
   return ::fstat(descriptor_, &status) == 0 ? static_cast<std::uintmax_t>(status.st_size) : 0;
 }
 
+int LockedFile::store(std::span<const char> image) const noexcept {
+  if (::ftruncate(descriptor_, 0) != 0) return errno;
+  const std::size_t head = std::min(image.size(), signature_bytes);
+  if (const int error = write_at(descriptor_, image.subspan(head), static_cast<off_t>(head)); error != 0) return error;
+  return write_at(descriptor_, image.first(head), 0);
+}
+
 int LockedFile::sync(bool with_metadata) const noexcept {
   const int result = with_metadata ? ::fsync(descriptor_) : ::fdatasync(descriptor_);
   // EINVAL: a file system that knows no such thing.
@@ -116,17 +138,12 @@ int sync_folder(const std::filesystem::path& folder) {
 }
 
 bool died_at_birth(const std::filesystem::path& path) {
-  // HDF5 File Format Specification 3.0, II.A, superblock version 2 and 3: signature (8 bytes), version, size of
-  // offsets, size of lengths, file consistency flags (bit 0: open for writing, bit 2: open for SWMR writing).
-  std::array<unsigned char, 12> head{};
+  std::array<char, signature_bytes> head{};
   const int descriptor = open_retrying(path, O_RDONLY | O_NONBLOCK);
   if (descriptor < 0) return false;
   const ssize_t got = ::pread(descriptor, head.data(), head.size(), 0);
   ::close(descriptor);
-  if (got < static_cast<ssize_t>(head.size())) return got == 0;
-  if (std::all_of(head.begin(), head.end(), [](unsigned char byte) { return byte == 0; })) return true;
-  static constexpr std::array<unsigned char, 8> signature{0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
-  return std::equal(signature.begin(), signature.end(), head.begin()) && head[8] == 3 && (head[11] & 5U) == 1;
+  return got >= 0 && std::all_of(head.begin(), head.end(), [](char byte) { return byte == 0; });
 }
 
 }  // namespace rackproof::results

@@ -1,7 +1,9 @@
 // The file that a run writes into before it has its name: found free, locked, synced, named. Internal to this folder.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 
 namespace rackproof::results {
@@ -30,6 +32,9 @@ class LockedFile {
   [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
   /// Bytes.
   [[nodiscard]] std::uintmax_t size() const;
+  /// Replaces what is in the file by `image`, the beginning last: a file whose first bytes are zero was not written to
+  /// its end (see died_at_birth()). Returns 0 or the error number.
+  [[nodiscard]] int store(std::span<const char> image) const noexcept;
   /// Waits until the data are on the disk. Returns 0 or the error number.
   [[nodiscard]] int sync(bool with_metadata) const noexcept;
 
@@ -44,7 +49,7 @@ class LockedFile {
 /// Makes the names in a folder durable. Returns 0 or the error number; folders that cannot be synced count as synced.
 [[nodiscard]] int sync_folder(const std::filesystem::path& folder);
 
-/// Is this an unreadable file that HDF5 was creating when its process died, before any case could have been stored?
+/// Is this a file that LockedFile::store() had not written to its end, so that no case can be in it?
 [[nodiscard]] bool died_at_birth(const std::filesystem::path& path);
 
 }  // namespace rackproof::results

@@ -491,7 +491,9 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
     const std::array<hsize_t, 2> start{i, 0};
     const std::array<hsize_t, 2> shape{1, length};
     results[i].message = printable(text_of(messages.read_part<char>(character.get(), start, shape)), 4096);
-    if (results[i].status == Status::skipped) suite.cases[i].skip_reason = results[i].message;
+    if (results[i].status == Status::skipped) {
+      suite.cases[i].skip_reason = results[i].message.empty() ? "no reason given" : results[i].message;
+    }
   }
   read_parameters(group, folder, suite);
   read_figures(group, folder, suite);

@@ -26,16 +26,22 @@ std::filesystem::path name_without_part(const std::filesystem::path& part) {
   return part.parent_path() / name;
 }
 
-/// Copies one case; throws Error (usage) where it cannot be read to its end.
-void copy_case(const ResultFile& from, Writer& to, std::size_t suite, std::size_t which) {
+/// Calls `use` with every block of samples; throws Error (usage) where one cannot be read.
+template <typename Use>
+void for_each_block(const ResultFile& from, std::size_t suite, std::size_t which, int step, Use&& use) {
   const auto ranks = static_cast<int>(from.header().ranks.size());
-  const int step = to.ranks_per_block();
   for (int first = 0; first < ranks; first += step) {
-    const RankBlock block = from.block(suite, which, first, std::min(step, ranks - first));
-    to.write_block(suite, which, block);
+    use(from.block(suite, which, first, std::min(step, ranks - first)));
   }
+}
+
+/// Copies one case; throws Error (usage) where it cannot be read to its end, and has then written nothing.
+void copy_case(const ResultFile& from, Writer& to, std::size_t suite, std::size_t which) {
   CaseOutcome outcome = from.outcome(suite, which);
   outcome.figure_time = from.figure_time(suite, which);
+  const int step = to.ranks_per_block();
+  for_each_block(from, suite, which, step, [](const RankBlock&) {});
+  for_each_block(from, suite, which, step, [&](const RankBlock& block) { to.write_block(suite, which, block); });
   to.finish_case(suite, which, outcome);
 }
 

@@ -130,7 +130,8 @@ struct Fill {
   const void* value;
 };
 constexpr Fill zero_fill{H5I_INVALID_HID, nullptr};
-const Fill fill_nan{H5T_NATIVE_DOUBLE, &not_a_number};
+/// A function, for H5T_NATIVE_DOUBLE starts the library up, which must not happen before main().
+Fill fill_nan() { return {H5T_NATIVE_DOUBLE, &not_a_number}; }
 
 /// Creates a dataset. Without a chunk it is contiguous and gets its space at once, so that a later write neither
 /// allocates nor touches metadata.
@@ -190,24 +191,27 @@ Handle create_group(hid_t parent, const char* name) {
 
 /// Writes `values` at [start, start + count) of a dataset.
 template <typename T>
-void write_part(hid_t group, const char* name, hid_t memory_type, std::span<const hsize_t> start,
+void write_part(hid_t file, const std::string& name, hid_t memory_type, std::span<const hsize_t> start,
                 std::span<const hsize_t> count, const T* values) {
-  const Handle dataset = own(H5Dopen2(group, name, H5P_DEFAULT), H5Dclose, "H5Dopen2");
-  const Handle file_space = own(H5Dget_space(dataset.get()), H5Sclose, "H5Dget_space");
+  // No Handle: to close a dataset that a full disk has kept from being flushed leaves HDF5 1.10 with dangling pointers,
+  // so after a failure it stays open to the end of the process.
+  const hid_t dataset = check(H5Dopen2(file, name.c_str(), H5P_DEFAULT), "H5Dopen2");
+  const Handle file_space = own(H5Dget_space(dataset), H5Sclose, "H5Dget_space");
   check(H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
         "H5Sselect_hyperslab");
   const Handle memory_space =
       own(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose, "H5Screate_simple");
-  check(H5Dwrite(dataset.get(), memory_type, memory_space.get(), file_space.get(), H5P_DEFAULT, values), "H5Dwrite");
-  // A chunk is compressed and written when its dataset is flushed; a full disk must be seen here, not in a destructor.
-  check(H5Dflush(dataset.get()), "H5Dflush");
+  check(H5Dwrite(dataset, memory_type, memory_space.get(), file_space.get(), H5P_DEFAULT, values), "H5Dwrite");
+  // A chunk is compressed and written when its dataset is flushed; a full disk must be seen here, not when closing.
+  check(H5Dflush(dataset), "H5Dflush");
+  check(H5Dclose(dataset), "H5Dclose");
 }
 
 template <typename T>
-void write_one(hid_t group, const char* name, hid_t memory_type, std::size_t which, T value) {
+void write_one(hid_t file, const std::string& name, hid_t memory_type, std::size_t which, T value) {
   const std::array<hsize_t, 1> start{which};
   const std::array<hsize_t, 1> count{1};
-  write_part(group, name, memory_type, start, count, &value);
+  write_part(file, name, memory_type, start, count, &value);
 }
 
 /// Rank-major values with what lies behind a rank's own count replaced by `padding`.
@@ -241,7 +245,7 @@ struct Writer::State {
   std::size_t max_samples = 0;
   hsize_t chunk_ranks = 0;
   struct Suite {
-    std::string group;
+    std::string folder;  ///< with a slash at its end
     std::size_t cases;
   };
   std::vector<Suite> suites;
@@ -249,7 +253,8 @@ struct Writer::State {
   bool spent = false;  ///< a write has failed
 
   void take_place();
-  void write_structure(const RunHeader& header);
+  /// The file as it is before the first case, made in memory, where no disk can be full.
+  [[nodiscard]] std::vector<char> structure(const RunHeader& header);
   void write_suite(hid_t parent, const SuiteHeader& suite, const Handle& rank_scale);
   void write_parameters(const Handle& group, const SuiteHeader& suite, const Dimension& cases);
   void write_figures(const Handle& group, const SuiteHeader& suite, const Dimension& cases);
@@ -277,7 +282,13 @@ Writer::Writer(std::filesystem::path path, const RunHeader& header, const Writer
   state.chunk_ranks = static_cast<hsize_t>(std::clamp<std::int64_t>(
       max_chunk_bytes / row_bytes, 1, std::min(max_chunk_ranks, static_cast<std::int64_t>(state.ranks))));
   state.take_place();
-  state.guarded([&] { state.write_structure(header); });
+  state.guarded([&] {
+    const std::vector<char> image = state.structure(header);
+    if (const int error = state.lock->store(image); error != 0) state.give_up(os_message(error));
+    // From here on HDF5 writes in an order in which what is on the disk can be read at any moment.
+    const Handle access = hdf5::file_access();
+    state.file = own(H5Fopen(state.part.c_str(), H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE, access.get()), H5Fclose, "H5Fopen");
+  });
 }
 
 Writer::~Writer() {
@@ -341,14 +352,13 @@ void Writer::State::take_place() {
   lock.emplace(part, LockedFile::Access::write);
 }
 
-void Writer::State::write_structure(const RunHeader& header) {
-  const Handle access = hdf5::file_access();
+std::vector<char> Writer::State::structure(const RunHeader& header) {
   const Handle creation = own(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "H5Pcreate");
   check(H5Pset_link_creation_order(creation.get(), H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED),
         "H5Pset_link_creation_order");
-  file = own(H5Fcreate(part.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose, "H5Fcreate");
+  hdf5::MemoryFile memory(creation);
   {
-    const Handle root = own(H5Gopen2(file.get(), "/", H5P_DEFAULT), H5Gclose, "H5Gopen2");
+    const Handle root = own(H5Gopen2(memory.get(), "/", H5P_DEFAULT), H5Gclose, "H5Gopen2");
     set_text_attribute(root.get(), schema::schema_name, schema::name);
     set_integer_attribute(root.get(), schema::schema_version, schema::version);
     set_text_attribute(root.get(), schema::software, header.software);
@@ -395,12 +405,10 @@ void Writer::State::write_structure(const RunHeader& header) {
     const Handle groups = create_group(root.get(), schema::suites);
     for (const SuiteHeader& suite : header.suites) {
       write_suite(groups.get(), suite, scale);
-      suites.push_back({fmt::format("/{}/{}", schema::suites, suite.name), suite.cases.size()});
+      suites.push_back({fmt::format("/{}/{}/", schema::suites, suite.name), suite.cases.size()});
     }
   }
-  check(H5Fflush(file.get(), H5F_SCOPE_LOCAL), "H5Fflush");
-  // From here on HDF5 writes in an order in which what is on the disk can be read at any moment.
-  check(H5Fstart_swmr_write(file.get()), "H5Fstart_swmr_write");
+  return memory.close();
 }
 
 void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Handle& rank_scale) {
@@ -438,9 +446,9 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
   const std::array<Dimension, 3> cube{cases, by_rank, by_sample};
   const std::array<Dimension, 2> case_rank{cases, by_rank};
   const std::array<hsize_t, 3> chunk{1, chunk_ranks, max_samples};
-  describe(create(group.get(), schema::time, H5T_IEEE_F64LE, cube, fill_nan, chunk),
+  describe(create(group.get(), schema::time, H5T_IEEE_F64LE, cube, fill_nan(), chunk),
            "time of one operation on one rank", "s");
-  describe(create(group.get(), schema::begin, H5T_IEEE_F64LE, cube, fill_nan, chunk),
+  describe(create(group.get(), schema::begin, H5T_IEEE_F64LE, cube, fill_nan(), chunk),
            "start of the operation on the global clock", "s");
   {
     const Handle flags = create(group.get(), schema::flags, H5T_STD_U8LE, cube, zero_fill, chunk);
@@ -451,12 +459,14 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
   }
   const std::array<Dimension, 2> case_sample{cases, by_sample};
   const std::array<hsize_t, 2> row_chunk{1, max_samples};
-  describe(create(group.get(), schema::figure_time, H5T_IEEE_F64LE, case_sample, fill_nan, row_chunk),
+  describe(create(group.get(), schema::figure_time, H5T_IEEE_F64LE, case_sample, fill_nan(), row_chunk),
            "time of one operation of the whole job", "s");
-  describe(create(group.get(), schema::samples, H5T_STD_I32LE, case_rank, zero_fill), "number of samples");
-  describe(create(group.get(), schema::verify_error, H5T_IEEE_F64LE, case_rank, fill_nan),
+  // In chunks too: contiguous, they would cost ranks x cases before anything has run.
+  const std::array<hsize_t, 2> rank_chunk{1, chunk_ranks};
+  describe(create(group.get(), schema::samples, H5T_STD_I32LE, case_rank, zero_fill, rank_chunk), "number of samples");
+  describe(create(group.get(), schema::verify_error, H5T_IEEE_F64LE, case_rank, fill_nan(), rank_chunk),
            "error of the output that was timed, where 1 is the tolerance", "1");
-  describe(create(group.get(), schema::digest, H5T_STD_U64LE, case_rank, zero_fill),
+  describe(create(group.get(), schema::digest, H5T_STD_U64LE, case_rank, zero_fill, rank_chunk),
            "digest of the bits of the output that was timed; 0: none");
 
   const auto flag_column = [&](const char* name, const char* long_name, std::span<const std::int8_t> values,
@@ -475,7 +485,7 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
       flag_column(schema::stop_reason, "why sampling stopped", stop_values, "none converged budget max_samples", -1));
   describe(create(group.get(), schema::warmup_steps, H5T_STD_I32LE, std::span(&cases, 1), zero_fill),
            "steps before the first sample");
-  describe(create(group.get(), schema::clock_error, H5T_IEEE_F64LE, std::span(&cases, 1), fill_nan),
+  describe(create(group.get(), schema::clock_error, H5T_IEEE_F64LE, std::span(&cases, 1), fill_nan()),
            "error of the global clock", "s");
 
   const auto number_column = [&](const char* name, double CaseHeader::*member, const char* long_name) {
@@ -602,7 +612,7 @@ void Writer::State::write_figures(const Handle& group, const SuiteHeader& suite,
     }
   }
   for (const auto& [figure, amounts] : columns) {
-    const Handle dataset = create(figures.get(), figure.name.c_str(), H5T_IEEE_F64LE, std::span(&cases, 1), fill_nan);
+    const Handle dataset = create(figures.get(), figure.name.c_str(), H5T_IEEE_F64LE, std::span(&cases, 1), fill_nan());
     const bool rate = figure.kind == FigureHeader::Kind::rate;
     describe(dataset, rate ? "divided by a time in s gives the figure" : "times a time in s gives the figure",
              figure.unit);
@@ -658,7 +668,7 @@ void Writer::State::close_part() noexcept {
 
 void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& block) {
   State& state = *state_;
-  const std::string& name = state.suite_of(suite, which).group;
+  const std::string& name = state.suite_of(suite, which).folder;
   const std::size_t ranks = block.samples.size();
   const auto columns = static_cast<std::size_t>(std::max(block.columns, 0));
   const std::size_t values = ranks * columns;
@@ -675,7 +685,7 @@ void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& 
   }
   if (ranks == 0) return;
   state.guarded([&] {
-    const Handle group = own(H5Gopen2(state.file.get(), name.c_str(), H5P_DEFAULT), H5Gclose, "H5Gopen2");
+    const hid_t file = state.file.get();
     const std::array<hsize_t, 3> start{which, static_cast<hsize_t>(block.first_rank), 0};
     const std::array<hsize_t, 3> count{1, ranks, columns};
     if (columns > 0) {
@@ -684,9 +694,9 @@ void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& 
       const auto write_cube = [&](const char* column, hid_t type, const auto& data, auto padding) {
         if (data.empty()) return;
         if (ragged) {
-          write_part(group.get(), column, type, start, count, padded(data, block, padding).data());
+          write_part(file, name + column, type, start, count, padded(data, block, padding).data());
         } else {
-          write_part(group.get(), column, type, start, count, data.data());
+          write_part(file, name + column, type, start, count, data.data());
         }
       };
       write_cube(schema::time, H5T_NATIVE_DOUBLE, block.time, not_a_number);
@@ -695,41 +705,41 @@ void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& 
     }
     const auto start_row = std::span(start).first<2>();
     const auto count_row = std::span(count).first<2>();
-    write_part(group.get(), schema::samples, H5T_NATIVE_INT32, start_row, count_row, block.samples.data());
+    write_part(file, name + schema::samples, H5T_NATIVE_INT32, start_row, count_row, block.samples.data());
     if (!block.verify_error.empty()) {
-      write_part(group.get(), schema::verify_error, H5T_NATIVE_DOUBLE, start_row, count_row, block.verify_error.data());
+      write_part(file, name + schema::verify_error, H5T_NATIVE_DOUBLE, start_row, count_row, block.verify_error.data());
     }
     if (!block.digest.empty()) {
-      write_part(group.get(), schema::digest, H5T_NATIVE_UINT64, start_row, count_row, block.digest.data());
+      write_part(file, name + schema::digest, H5T_NATIVE_UINT64, start_row, count_row, block.digest.data());
     }
   });
 }
 
 void Writer::finish_case(std::size_t suite, std::size_t which, const CaseOutcome& outcome) {
   State& state = *state_;
-  const std::string& name = state.suite_of(suite, which).group;
+  const std::string& name = state.suite_of(suite, which).folder;
   if (outcome.figure_time.size() > state.max_samples) {
     throw Error(ExitCode::internal, "results", 0, "", "a case has more samples than its file has room for");
   }
   state.guarded([&] {
-    const Handle group = own(H5Gopen2(state.file.get(), name.c_str(), H5P_DEFAULT), H5Gclose, "H5Gopen2");
+    const hid_t file = state.file.get();
     std::vector<double> figure = outcome.figure_time;
     figure.resize(state.max_samples, not_a_number);
     const std::array<hsize_t, 2> start{which, 0};
     const std::array<hsize_t, 2> row{1, figure.size()};
-    write_part(group.get(), schema::figure_time, H5T_NATIVE_DOUBLE, start, row, figure.data());
+    write_part(file, name + schema::figure_time, H5T_NATIVE_DOUBLE, start, row, figure.data());
     if (!outcome.message.empty()) {
       const std::array<hsize_t, 2> length{1, static_cast<hsize_t>(schema::message_length)};
-      write_part(group.get(), schema::message, hdf5::character_type().get(), start, length,
+      write_part(file, name + schema::message, hdf5::character_type().get(), start, length,
                  message_bytes(outcome.message).data());
     }
-    write_one(group.get(), schema::stop_reason, H5T_NATIVE_INT8, which, static_cast<std::int8_t>(outcome.stop_reason));
-    write_one(group.get(), schema::warmup_steps, H5T_NATIVE_INT32, which,
+    write_one(file, name + schema::stop_reason, H5T_NATIVE_INT8, which, static_cast<std::int8_t>(outcome.stop_reason));
+    write_one(file, name + schema::warmup_steps, H5T_NATIVE_INT32, which,
               static_cast<std::int32_t>(outcome.warmup_steps));
-    write_one(group.get(), schema::clock_error, H5T_NATIVE_DOUBLE, which, outcome.clock_error);
+    write_one(file, name + schema::clock_error, H5T_NATIVE_DOUBLE, which, outcome.clock_error);
     check(H5Fflush(state.file.get(), H5F_SCOPE_LOCAL), "H5Fflush");
     if (const int error = state.lock->sync(false); error != 0) state.give_up(os_message(error));
-    write_one(group.get(), schema::status, H5T_NATIVE_INT8, which, static_cast<std::int8_t>(outcome.status));
+    write_one(file, name + schema::status, H5T_NATIVE_INT8, which, static_cast<std::int8_t>(outcome.status));
     check(H5Fflush(state.file.get(), H5F_SCOPE_LOCAL), "H5Fflush");
   });
   if (is_finished(outcome.status)) {
@@ -745,9 +755,8 @@ void Writer::finish() {
     throw Error(ExitCode::internal, "results", 0, "", fmt::format("{}: finished twice", quoted(state.part)));
   }
   state.guarded([&] {
-    // Not released before it has worked: what a failure leaves is given up as after any failed write.
-    check(H5Fclose(state.file.get()), "H5Fclose");
-    static_cast<void>(state.file.release());
+    check(H5Fflush(state.file.get(), H5F_SCOPE_LOCAL), "H5Fflush");
+    check(H5Fclose(state.file.release()), "H5Fclose");
   });
   if (const int error = state.lock->sync(true); error != 0) state.give_up(os_message(error));
   if (const int error = rename_file(state.part, state.path, state.options.force); error != 0) {
