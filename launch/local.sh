@@ -95,4 +95,7 @@ case $flavour in
     [[ $ranks -eq $cores ]] && launch+=(-bind-to core)
     ;;
 esac
-exec "${launch[@]}" "$build/rackproof" run --device host "$@" </dev/null
+# mpirun hands stderr on through a pipe, so that only this script knows whether somebody is looking.
+progress=()
+[[ -t 2 ]] && progress=(--progress always)
+exec "${launch[@]}" "$build/rackproof" run --device host "${progress[@]}" "$@" </dev/null
