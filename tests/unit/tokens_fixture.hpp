@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/backends/backend.hpp"
@@ -39,6 +41,39 @@ inline std::vector<float> normals(std::size_t count, std::uint64_t stream, float
   fill_normal(std::span(values), stream, 0, scale);
   return values;
 }
+
+/// Passes everything on to another device, except for what a test changes.
+class DeviceWithFault final : public Device {
+ public:
+  /// Called with each copy to the device, in order.
+  using Fault = std::function<void(int copy, std::byte* data, std::size_t bytes)>;
+  DeviceWithFault(Device& real, Fault fault) : real_(real), fault_(std::move(fault)) {}
+
+  [[nodiscard]] std::string name() const override { return real_.name(); }
+  [[nodiscard]] std::string serial() const override { return real_.serial(); }
+  [[nodiscard]] std::string id() const override { return real_.id(); }
+  [[nodiscard]] int threads() const override { return real_.threads(); }
+  [[nodiscard]] std::size_t memory_available() const override { return real_.memory_available(); }
+  [[nodiscard]] std::size_t cache_bytes() const override { return real_.cache_bytes(); }
+  [[nodiscard]] bool supports(DataType type) const override { return real_.supports(type); }
+  [[nodiscard]] std::unique_ptr<Buffer> allocate(std::size_t bytes) override { return real_.allocate(bytes); }
+  void copy_to_device(void* device, const void* host, std::size_t bytes) override {
+    real_.copy_to_device(device, host, bytes);
+    fault_(copies_++, static_cast<std::byte*>(device), bytes);
+  }
+  void copy_to_host(void* host, const void* device, std::size_t bytes) override {
+    real_.copy_to_host(host, device, bytes);
+  }
+  [[nodiscard]] std::unique_ptr<Matmul> matmul(const MatmulProblem& problem) override { return real_.matmul(problem); }
+  [[nodiscard]] TokenKernels& token_kernels() override { return real_.token_kernels(); }
+  void synchronize() override { real_.synchronize(); }
+  [[nodiscard]] Peaks measure_peaks() override { return real_.measure_peaks(); }
+
+ private:
+  Device& real_;
+  Fault fault_;
+  int copies_ = 0;
+};
 
 /// Values in the storage of a type, and back.
 struct Typed {
