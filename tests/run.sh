@@ -72,7 +72,8 @@ for preset in "${builds[@]}"; do
   case $preset in
     login) build login -- rackproof ;;
     mpich) build mpich -- rackproof tests/mpi/all ;;
-    asan | tsan) build "$preset" "${open_mpi[@]}" -- tests/unit/all tests/mpi/all ;;
+    asan) build asan "${open_mpi[@]}" -- tests/unit/all tests/mpi/all ;;
+    tsan) build tsan "${open_mpi[@]}" -- threaded_unit_tests tests/mpi/all ;;
   esac
 done
 
