@@ -1,0 +1,209 @@
+// Freivalds' check: what passes, what is seen.
+#include "suites/gemm/freivalds.hpp"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "common/core/bfloat16.hpp"
+#include "common/core/random.hpp"
+
+namespace rackproof::gemm {
+namespace {
+
+/// Operands as the suite makes them, and C by the textbook in the accumulation's type.
+template <typename In, typename Out>
+struct Problem {
+  explicit Problem(Shape s, std::uint64_t seed = 1) : shape(s) {
+    const float scale = std::is_same_v<In, std::int8_t> ? 32.0F : 1.0F;
+    a.resize(static_cast<std::size_t>(s.m * s.k));
+    b.resize(static_cast<std::size_t>(s.k * s.n));
+    c.resize(static_cast<std::size_t>(s.m * s.n));
+    fill_normal(std::span<In>(a), random_stream(seed, 1), 0, scale);
+    fill_normal(std::span<In>(b), random_stream(seed, 2), 0, scale);
+    using Sum = std::conditional_t<std::is_same_v<In, double>, double,
+                                   std::conditional_t<std::is_same_v<In, std::int8_t>, std::int32_t, float>>;
+    std::vector<Sum> row(static_cast<std::size_t>(s.n));
+    for (std::int64_t i = 0; i < s.m; ++i) {
+      std::fill(row.begin(), row.end(), Sum{0});
+      for (std::int64_t l = 0; l < s.k; ++l) {
+        const Sum left = value<Sum>(a[static_cast<std::size_t>(i * s.k + l)]);
+        for (std::int64_t j = 0; j < s.n; ++j) {
+          row[static_cast<std::size_t>(j)] += left * value<Sum>(b[static_cast<std::size_t>(l * s.n + j)]);
+        }
+      }
+      for (std::int64_t j = 0; j < s.n; ++j) {
+        auto& element = c[static_cast<std::size_t>(i * s.n + j)];
+        if constexpr (std::is_same_v<Out, bf16_bits>) {
+          element = to_bf16(row[static_cast<std::size_t>(j)]);
+        } else {
+          element = static_cast<Out>(row[static_cast<std::size_t>(j)]);
+        }
+      }
+    }
+  }
+
+  template <typename Sum, typename T>
+  static Sum value(T element) {
+    if constexpr (std::is_same_v<T, bf16_bits>) {
+      return from_bf16(element);
+    } else {
+      return static_cast<Sum>(element);
+    }
+  }
+
+  [[nodiscard]] FreivaldsResult check(std::uint64_t seed = 99) const {
+    return freivalds<In, Out>(shape, rows_of(std::span<const In>(a), shape.k), rows_of(std::span<const In>(b), shape.n),
+                              std::span<const Out>(c), seed);
+  }
+
+  Shape shape;
+  std::vector<In> a, b;
+  std::vector<Out> c;
+};
+
+const std::vector<Shape> shapes{{1, 1, 1},    {1, 700, 64},  {64, 1, 64},    {7, 5, 3},
+                                {64, 64, 64}, {33, 1100, 2}, {16, 40, 3000}, {128, 513, 333}};
+
+template <typename In, typename Out>
+void sound_products_stay_well_below_the_tolerance(const char* what) {
+  for (const Shape& shape : shapes) {
+    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+      const FreivaldsResult result = Problem<In, Out>(shape, seed).check(seed + 100);
+      EXPECT_LT(result.error, 0.6) << what << " " << shape.m << " " << shape.n << " " << shape.k << " seed " << seed;
+    }
+  }
+}
+
+TEST(Freivalds, sound_products_stay_well_below_the_tolerance) {
+  sound_products_stay_well_below_the_tolerance<double, double>("f64");
+  sound_products_stay_well_below_the_tolerance<float, float>("f32");
+  sound_products_stay_well_below_the_tolerance<bf16_bits, float>("bf16 to f32");
+  sound_products_stay_well_below_the_tolerance<bf16_bits, bf16_bits>("bf16 to bf16");
+}
+
+TEST(Freivalds, integers_are_exact) {
+  for (const Shape& shape : shapes) EXPECT_EQ((Problem<std::int8_t, std::int32_t>(shape).check().error), 0.0);
+  Problem<std::int8_t, std::int32_t> problem({64, 64, 64});
+  for (const std::size_t at : {0, 1234, 64 * 64 - 1}) {
+    problem.c[at] += 1;
+    EXPECT_GT(problem.check().error, 1.0) << at;
+    EXPECT_EQ(problem.check().row, static_cast<std::int64_t>(at / 64));
+    problem.c[at] -= 1;
+  }
+}
+
+TEST(Freivalds, integers_at_the_ends_of_their_range_do_not_overflow_the_check) {
+  Problem<std::int8_t, std::int32_t> problem({2, 600, 1000});
+  std::fill(problem.a.begin(), problem.a.end(), std::int8_t{127});
+  std::fill(problem.b.begin(), problem.b.end(), std::int8_t{-127});
+  std::fill(problem.c.begin(), problem.c.end(), 1000 * 127 * -127);
+  EXPECT_EQ(problem.check().error, 0.0);
+  problem.c[600] = std::numeric_limits<std::int32_t>::max();
+  EXPECT_GT(problem.check().error, 1.0);
+  EXPECT_EQ(problem.check().row, 1);
+}
+
+/// Every bit of f32 at and above the last one of bf16, flipped in elements all over C.
+TEST(Freivalds, any_flipped_bit_that_bf16_can_hold_is_seen_in_a_typical_element) {
+  Problem<bf16_bits, float> problem({96, 600, 256});
+  const double typical = std::sqrt(256.0);
+  int tried = 0;
+  for (std::uint64_t trial = 0; trial < 400; ++trial) {
+    const auto at = static_cast<std::size_t>(random_bits(5, trial) % problem.c.size());
+    if (std::abs(problem.c[at]) < typical) continue;
+    const float before = problem.c[at];
+    const unsigned bit = 16 + static_cast<unsigned>(trial % 16);
+    problem.c[at] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(before) ^ (1U << bit));
+    const FreivaldsResult result = problem.check(trial);
+    EXPECT_FALSE(std::isfinite(result.error) && result.error <= 1.0) << "bit " << bit << " at " << at;
+    EXPECT_EQ(result.row, static_cast<std::int64_t>(at / 600));
+    EXPECT_EQ(result.first_column, at % 600 < 512 ? 0 : 512);
+    problem.c[at] = before;
+    ++tried;
+  }
+  EXPECT_GT(tried, 50);
+}
+
+TEST(Freivalds, the_stated_detection_limit_holds) {
+  const Shape shape{32, 512, 512};
+  Problem<float, float> problem(shape);
+  const double typical = std::sqrt(512.0);
+  const double limit = 12.0 * 0x1p-24 * std::sqrt(512.0 * 512.0) * typical;
+  for (std::uint64_t trial = 0; trial < 100; ++trial) {
+    const auto at = static_cast<std::size_t>(random_bits(6, trial) % problem.c.size());
+    const float before = problem.c[at];
+    // A row may be larger than the typical one: a tenth above.
+    problem.c[at] += static_cast<float>((trial % 2 == 0 ? 1.1 : -1.1) * limit);
+    EXPECT_GT(problem.check(trial).error, 1.0) << at;
+    problem.c[at] = before;
+  }
+}
+
+TEST(Freivalds, a_low_bit_of_f64_is_seen) {
+  Problem<double, double> problem({64, 64, 64});
+  // 12 x 2^-53 x sqrt(64 x 64) of a typical element is 10 bits above the last.
+  double& element = problem.c[1000];
+  element += std::ldexp(std::sqrt(64.0), -53 + 11);
+  EXPECT_GT(problem.check().error, 1.0);
+}
+
+TEST(Freivalds, elements_that_were_all_rounded_to_bf16_are_seen) {
+  Problem<bf16_bits, float> problem({64, 512, 256});
+  for (float& element : problem.c) element = from_bf16(to_bf16(element));
+  EXPECT_GT(problem.check().error, 1.0);
+}
+
+TEST(Freivalds, nan_and_infinity_anywhere_fail) {
+  for (const std::size_t at : {std::size_t{0}, std::size_t{64 * 64 - 1}}) {
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                            -std::numeric_limits<float>::infinity()}) {
+      Problem<float, float> problem({64, 64, 64});
+      problem.c[at] = bad;
+      EXPECT_FALSE(std::isfinite(problem.check().error)) << at;
+    }
+  }
+  Problem<float, float> problem({64, 64, 64});
+  problem.c[5] = std::numeric_limits<float>::infinity();
+  problem.c[6] = std::numeric_limits<float>::infinity();
+  EXPECT_FALSE(std::isfinite(problem.check().error));
+}
+
+TEST(Freivalds, a_row_left_out_and_rows_swapped_are_seen) {
+  Problem<float, float> problem({64, 64, 64});
+  for (std::size_t j = 0; j < 64; ++j) problem.c[5 * 64 + j] = 0.0F;
+  EXPECT_GT(problem.check().error, 1.0);
+  Problem<float, float> swapped({64, 64, 64});
+  for (std::size_t j = 0; j < 64; ++j) std::swap(swapped.c[5 * 64 + j], swapped.c[6 * 64 + j]);
+  EXPECT_GT(swapped.check().error, 1.0);
+}
+
+TEST(Freivalds, zero_operands_allow_nothing_but_zero) {
+  Problem<float, float> problem({8, 8, 8});
+  std::fill(problem.a.begin(), problem.a.end(), 0.0F);
+  std::fill(problem.c.begin(), problem.c.end(), 0.0F);
+  EXPECT_EQ(problem.check().error, 0.0);
+  problem.c[3] = 1e-30F;
+  EXPECT_FALSE(problem.check().error <= 1.0);
+}
+
+/// An error of opposite sign in two columns of one row vanishes for half of all x: three of them rarely miss it.
+TEST(Freivalds, errors_that_cancel_for_one_vector_are_seen_by_another) {
+  Problem<float, float> problem({64, 64, 64});
+  problem.c[10] += 1.0F;
+  problem.c[11] -= 1.0F;
+  int seen = 0;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) seen += problem.check(seed).error > 1.0 ? 1 : 0;
+  // 7/8 of 200 is 175, with a standard deviation of 4.7.
+  EXPECT_GE(seen, 150);
+}
+
+}  // namespace
+}  // namespace rackproof::gemm

@@ -1,0 +1,282 @@
+// The gemm suite: its cases, its options, and a whole case on the host.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/backends/backend.hpp"
+#include "common/core/error.hpp"
+#include "suites/gemm/shapes.hpp"
+#include "suites/gemm/workload.hpp"
+#include "suites/suite.hpp"
+
+namespace rackproof {
+
+std::unique_ptr<Suite> make_gemm_suite();
+
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::Field;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+
+Options options_with(const std::string& types = "f64,f32,bf16,i8", const std::string& sizes = "profile") {
+  Options options;
+  options.values = {{"gemm-types", types}, {"gemm-sizes", sizes}};
+  return options;
+}
+
+std::string usage_of(const Options& options) {
+  try {
+    static_cast<void>(make_gemm_suite()->cases(options, {}));
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), ExitCode::usage);
+    return error.line();
+  }
+  return "";
+}
+
+/// A device that multiplies as the host does and then spoils the result.
+class SpoilingDevice final : public Device {
+ public:
+  using Spoil = std::function<void(Device&, void*, std::size_t)>;
+  SpoilingDevice(Device& real, std::size_t c_bytes, Spoil spoil)
+      : real_(real), c_bytes_(c_bytes), spoil_(std::move(spoil)) {}
+  std::string name() const override { return real_.name(); }
+  std::string serial() const override { return ""; }
+  std::string id() const override { return "spoiling:0"; }
+  int threads() const override { return real_.threads(); }
+  std::size_t memory_available() const override { return real_.memory_available(); }
+  std::size_t cache_bytes() const override { return 1U << 16U; }
+  bool supports(DataType type) const override { return real_.supports(type); }
+  std::unique_ptr<Buffer> allocate(std::size_t bytes) override { return real_.allocate(bytes); }
+  void copy_to_device(void* device, const void* host, std::size_t bytes) override {
+    real_.copy_to_device(device, host, bytes);
+  }
+  void copy_to_host(void* host, const void* device, std::size_t bytes) override {
+    real_.copy_to_host(host, device, bytes);
+  }
+  std::unique_ptr<Matmul> matmul(const MatmulProblem& problem) override {
+    return std::make_unique<SpoilingMatmul>(*this, real_.matmul(problem));
+  }
+  TokenKernels& token_kernels() override { return real_.token_kernels(); }
+  void synchronize() override {}
+  Peaks measure_peaks() override { return {}; }
+
+ private:
+  class SpoilingMatmul final : public Matmul {
+   public:
+    SpoilingMatmul(SpoilingDevice& device, std::unique_ptr<Matmul> real) : device_(device), real_(std::move(real)) {}
+    std::size_t weight_bytes() const override { return real_->weight_bytes(); }
+    void pack(const void* plain, void* packed) override { real_->pack(plain, packed); }
+    void run(const void* a, const void* weights, void* c) override {
+      std::vector<std::byte> before(device_.c_bytes_);
+      std::memcpy(before.data(), c, before.size());
+      real_->run(a, weights, c);
+      device_.before_ = before;
+      device_.spoil_(device_, c, device_.c_bytes_);
+    }
+    std::string implementation() const override { return "spoiling"; }
+
+   private:
+    SpoilingDevice& device_;
+    std::unique_ptr<Matmul> real_;
+  };
+
+  Device& real_;
+  std::size_t c_bytes_;
+  Spoil spoil_;
+
+ public:
+  std::vector<std::byte> before_;  ///< C as it was before the product
+};
+
+class NoCollective final : public Collective {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  std::string implementation() const override { return "none"; }
+  void all_reduce(const void*, void*, std::size_t, DataType) override {}
+  void all_gather(const void*, void*, std::size_t, DataType) override {}
+  void broadcast(void*, std::size_t, DataType, int) override {}
+  void barrier() override {}
+  std::unique_ptr<Collective> split(int) override { return nullptr; }
+};
+
+class GemmOnHost : public ::testing::Test {
+ protected:
+  GemmOnHost()
+      : backends_(make_all_backends()), device_(choose_device_backend(backends_, "host").open_device({.threads = 2})) {}
+
+  Verification verify_after(Device& device, const gemm::Product& product, int steps, std::uint64_t seed = 1) {
+    Options options = options_with();
+    options.seed = seed;
+    const auto workload = gemm::make_workload(product, {device, collective_, platform_, options});
+    EXPECT_FALSE(workload->is_collective());
+    for (int i = 0; i < steps; ++i) {
+      workload->prepare();
+      workload->step();
+    }
+    return workload->verify();
+  }
+
+  std::vector<std::unique_ptr<Backend>> backends_;
+  std::unique_ptr<Device> device_;
+  NoCollective collective_;
+  Platform platform_;
+};
+
+TEST(GemmCases, names_are_unique_and_say_type_shape_and_layout) {
+  for (const Profile profile : {Profile::quick, Profile::accept}) {
+    Options options = options_with();
+    options.profile = profile;
+    const auto cases = make_gemm_suite()->cases(options, {});
+    std::set<std::string> names;
+    for (const Case& each : cases) names.insert(each.name);
+    EXPECT_EQ(names.size(), cases.size());
+    EXPECT_THAT(names, Contains("gemm/bf16/m2048n2048k2048/packed"));
+    EXPECT_THAT(names, Contains("gemm/bf16/m1n32000k768/packed"));
+    EXPECT_THAT(names, Contains("gemm/f64/m127n1000k333/plain"));
+  }
+}
+
+TEST(GemmCases, accept_has_every_quick_case_and_the_shapes_of_a_large_model) {
+  Options options = options_with();
+  const auto quick = make_gemm_suite()->cases(options, {});
+  options.profile = Profile::accept;
+  std::set<std::string> accept;
+  for (const Case& each : make_gemm_suite()->cases(options, {})) accept.insert(each.name);
+  for (const Case& each : quick) EXPECT_THAT(accept, Contains(each.name));
+  EXPECT_THAT(accept, Contains("gemm/bf16/m128n28672k4096/packed"));
+  EXPECT_THAT(accept, Contains("gemm/f64/m4096n4096k4096/plain"));
+}
+
+TEST(GemmCases, count_two_flop_a_term_and_the_bytes_of_all_operands) {
+  const auto cases = make_gemm_suite()->cases(options_with("bf16", "10x20x30"), {});
+  ASSERT_THAT(cases, SizeIs(2));
+  EXPECT_EQ(cases[0].work.flop, 12000.0);
+  EXPECT_EQ(cases[0].work.bytes, 10 * 30 * 2 + 30 * 20 * 2 + 10 * 20 * 4);
+  EXPECT_EQ(cases[0].figures.front().name, "tflops");
+  EXPECT_EQ(cases[0].figures.front().amount, 12000.0 / 1e12);
+}
+
+TEST(GemmCases, share_of_the_peak_is_shown_where_a_device_is_known) {
+  Platform platform;
+  EXPECT_THAT(make_gemm_suite()->cases(options_with("f32", "64"), platform).front().figures, SizeIs(1));
+  platform.known = true;
+  platform.memory_available = 1U << 30U;
+  platform.peaks.flops[DataType::f32] = 1e12;
+  const auto cases = make_gemm_suite()->cases(options_with("f32,bf16", "64"), platform);
+  ASSERT_THAT(cases[0].figures, SizeIs(2));
+  EXPECT_EQ(cases[0].figures[1].name, "peak_share");
+  // A step that takes flop / peak seconds has 100 %.
+  EXPECT_DOUBLE_EQ(cases[0].figures[1].amount / (cases[0].work.flop / 1e12), 100.0);
+  EXPECT_THAT(cases[0].skip_reason, IsEmpty());
+  EXPECT_THAT(cases.back().skip_reason, HasSubstr("no bf16"));
+}
+
+TEST(GemmCases, that_do_not_fit_are_skipped_with_both_numbers) {
+  Platform platform;
+  platform.known = true;
+  platform.memory_available = 1U << 20U;
+  platform.peaks.flops[DataType::f32] = 1e12;
+  const auto cases = make_gemm_suite()->cases(options_with("f32", "1024"), platform);
+  EXPECT_EQ(cases.front().skip_reason, "needs 24 MiB of memory, there are 1 MiB");
+}
+
+TEST(GemmOptions, that_make_no_sense_are_told_in_one_line) {
+  EXPECT_THAT(usage_of(options_with("f16")), AllOf(HasSubstr("--gemm-types"), HasSubstr("'f16'"), HasSubstr("bf16")));
+  EXPECT_THAT(usage_of(options_with("i32")), HasSubstr("not multiplied"));
+  EXPECT_THAT(usage_of(options_with("")), HasSubstr("--gemm-types"));
+  EXPECT_THAT(usage_of(options_with("f32,f32")), HasSubstr("twice"));
+  EXPECT_THAT(usage_of(options_with("f32", "12x3")), HasSubstr("MxNxK"));
+  EXPECT_THAT(usage_of(options_with("f32", "0")), HasSubstr("--gemm-sizes"));
+  EXPECT_THAT(usage_of(options_with("f32", "5000000000")), HasSubstr("--gemm-sizes"));
+  EXPECT_THAT(usage_of(options_with("f32", "64,64x64x64")), HasSubstr("twice"));
+  EXPECT_THAT(usage_of(options_with("f32", "64,")), HasSubstr("--gemm-sizes"));
+}
+
+TEST(GemmSets, span_twice_the_cache_within_a_quarter_of_the_memory) {
+  EXPECT_EQ(gemm::count_sets(100, false, 1000, 1000000), 1U);
+  EXPECT_EQ(gemm::count_sets(100, true, 1000, 1000000), 20U);
+  EXPECT_EQ(gemm::count_sets(300, true, 1000, 1000000), 7U);
+  EXPECT_EQ(gemm::count_sets(5000, true, 1000, 1000000), 2U);
+  EXPECT_EQ(gemm::count_sets(100, true, 1000, 4000), 10U);
+  EXPECT_EQ(gemm::count_sets(5000, true, 1000, 4000), 1U);
+}
+
+TEST_F(GemmOnHost, every_type_and_layout_passes_its_check_hot_or_rotating) {
+  for (const auto& product : gemm::products_of({{64, 96, 80}, {1, 200, 100}}, gemm::parse_types("f64,f32,bf16,i8"))) {
+    if (!device_->supports(product.type)) continue;
+    const Verification result = verify_after(*device_, product, 3);
+    EXPECT_EQ(result.outcome, Verification::Outcome::passed) << gemm::case_name(product) << " " << result.detail;
+    EXPECT_LT(result.error, 0.7) << gemm::case_name(product);
+    EXPECT_TRUE(result.digest_is_shared);
+  }
+}
+
+TEST_F(GemmOnHost, digest_is_that_of_the_result_and_so_of_the_seed) {
+  const gemm::Product product{DataType::f32, {64, 64, 64}, WeightLayout::packed, 64};
+  const Verification first = verify_after(*device_, product, 1, 1);
+  EXPECT_EQ(verify_after(*device_, product, 3, 1).digest, first.digest);
+  EXPECT_NE(verify_after(*device_, product, 1, 2).digest, first.digest);
+  EXPECT_NE(first.digest, 0U);
+}
+
+TEST_F(GemmOnHost, a_product_that_never_ran_fails) {
+  for (const DataType type : {DataType::f64, DataType::f32, DataType::i8}) {
+    const gemm::Product product{type, {32, 32, 32}, WeightLayout::plain, 32};
+    EXPECT_EQ(verify_after(*device_, product, 0).outcome, Verification::Outcome::failed) << name(type);
+  }
+}
+
+TEST_F(GemmOnHost, a_last_step_that_writes_nothing_fails_even_if_an_earlier_one_was_right) {
+  for (const DataType type : {DataType::f64, DataType::f32, DataType::i8}) {
+    const gemm::Product product{type, {32, 32, 32}, WeightLayout::plain, 32};
+    const std::size_t bytes = 32 * 32 * size_of(gemm::output_type(type));
+    int step = 0;
+    SpoilingDevice* self = nullptr;
+    SpoilingDevice device(*device_, bytes, [&](Device&, void* c, std::size_t size) {
+      if (++step == 40) std::memcpy(c, self->before_.data(), size);
+    });
+    self = &device;
+    EXPECT_EQ(verify_after(device, product, 39).outcome, Verification::Outcome::passed) << name(type);
+    step = 0;
+    EXPECT_EQ(verify_after(device, product, 40).outcome, Verification::Outcome::failed) << name(type);
+  }
+}
+
+TEST_F(GemmOnHost, one_wrong_element_fails_and_its_row_is_named) {
+  const gemm::Product product{DataType::f32, {128, 96, 64}, WeightLayout::plain, 128};
+  SpoilingDevice device(*device_, 128 * 96 * 4, [](Device&, void* c, std::size_t) {
+    // One step of bf16.
+    static_cast<float*>(c)[77 * 96 + 5] *= 1.0F + 0x1p-8F;
+    static_cast<float*>(c)[77 * 96 + 5] += 0x1p-8F;
+  });
+  const Verification result = verify_after(device, product, 2);
+  EXPECT_EQ(result.outcome, Verification::Outcome::failed);
+  EXPECT_THAT(result.detail, StartsWith("row 77 of C is wrong"));
+  EXPECT_NE(result.digest, verify_after(*device_, product, 2).digest);
+}
+
+TEST_F(GemmOnHost, nan_and_infinity_fail) {
+  const gemm::Product product{DataType::f32, {16, 16, 16}, WeightLayout::plain, 16};
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    SpoilingDevice device(*device_, 16 * 16 * 4,
+                          [bad](Device&, void* c, std::size_t) { static_cast<float*>(c)[3] = bad; });
+    EXPECT_EQ(verify_after(device, product, 1).outcome, Verification::Outcome::failed) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace rackproof
