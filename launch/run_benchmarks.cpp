@@ -35,16 +35,15 @@ class Runner {
   }
 
   void run_next(benchmark::State& state) {
-    // An exception must not cross the library: kept, and thrown when the library has returned.
-    if (failure_) {
-      for (auto _ : state) state.SetIterationTime(0.0);
-      return;
+    // An exception must not cross the library: it is kept, and thrown when the library has returned.
+    if (!failure_) {
+      try {
+        run(rows_.at(next_), state);
+      } catch (...) {
+        failure_ = std::current_exception();
+      }
     }
-    try {
-      run(rows_.at(next_), state);
-    } catch (...) {
-      failure_ = std::current_exception();
-    }
+    if (failure_) state.SkipWithError("the run ended early");
     ++next_;
   }
 
