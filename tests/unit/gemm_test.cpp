@@ -116,7 +116,7 @@ class NoCollective final : public Collective {
 class GemmOnHost : public ::testing::Test {
  protected:
   GemmOnHost()
-      : backends_(make_all_backends()), device_(choose_device_backend(backends_, "host").open_device({.threads = 2})) {}
+      : backends_(make_all_backends()), device_(choose_device_backend(backends_, "host").open_device({.threads = 1})) {}
 
   Verification verify_after(Device& device, const gemm::Product& product, int steps, std::uint64_t seed = 1) {
     Options options = options_with();
