@@ -1,0 +1,50 @@
+#include "suites/allreduce/buffer_plan.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace rackproof::allreduce {
+namespace {
+
+constexpr std::uint64_t up_to(std::uint64_t value, std::uint64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+constexpr std::uint64_t most_kept_in_place = 64;
+
+/// A page and a line: far enough that no prefetcher fetches the next message, and never the same set of a cache.
+constexpr std::uint64_t step_bytes = 4096 + line;
+
+std::uint64_t pace_for(std::uint64_t stride, std::uint64_t slots) {
+  std::uint64_t pace = std::max<std::uint64_t>(1, step_bytes / stride);
+  while (std::gcd(pace, slots) != 1) ++pace;
+  return pace;
+}
+
+}  // namespace
+
+BufferPlan plan_buffers(std::uint64_t message, bool in_place, bool cold, std::uint64_t cache, std::uint64_t memory) {
+  BufferPlan plan;
+  plan.stride = up_to(message, line);
+  const std::uint64_t bytes_a_slot = in_place ? plan.stride : 2 * plan.stride;
+  if (cold) {
+    const std::uint64_t most = memory == 0 ? most_buffer_bytes : std::min(most_buffer_bytes, memory / 4);
+    std::uint64_t wanted = 2 * cache / bytes_a_slot + 1;
+    if (in_place) wanted += std::clamp<std::uint64_t>(wanted / 8, 1, most_kept_in_place);
+    plan.slots = std::max<std::uint64_t>(2, std::min(wanted, most / bytes_a_slot));
+  } else {
+    plan.slots = 1;
+  }
+  plan.kept = plan.slots;
+  if (in_place) plan.kept = std::clamp<std::uint64_t>(plan.slots / 9, 1, most_kept_in_place);
+  plan.pace = pace_for(plan.stride, plan.slots);
+  plan.input_bytes = plan.slots * plan.stride + (in_place ? 0 : shifts * line);
+  plan.output_bytes = in_place ? 0 : plan.slots * plan.stride;
+  return plan;
+}
+
+std::uint64_t least_memory(std::uint64_t message, bool in_place) {
+  return (in_place ? 2 : 4) * up_to(message, line) + message;
+}
+
+}  // namespace rackproof::allreduce
