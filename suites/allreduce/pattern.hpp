@@ -22,7 +22,7 @@ class Pattern {
  public:
   /// The numbers repeat after this many elements, a prime: data that lands at a wrong place differs, unless it is off
   /// by a multiple of it.
-  static constexpr std::uint64_t period = 1048583;
+  static constexpr std::uint64_t period = 131071;
   static constexpr int most_ranks = 1 << 20;
 
   /// Throws Error (usage) for more than `most_ranks`.

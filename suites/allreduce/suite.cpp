@@ -74,6 +74,7 @@ Case make_case(DataType type, std::uint64_t bytes, bool in_place, const Platform
   const int ranks = platform.topology.size();
   Case made;
   made.name = fmt::format("allreduce/{}/{}/{}", name(type), size_name(bytes), in_place ? "in-place" : "out-of-place");
+  made.collective = true;
   made.parameters = {{"type", std::string(name(type))},
                      {"count", static_cast<std::int64_t>(bytes / size_of(type))},
                      {"in_place", std::int64_t{in_place ? 1 : 0}},
