@@ -129,7 +129,8 @@ int warm_up(Batches& batches, bool collective, double clock_error, const Stoppin
     figures.insert(figures.end(), batches.figures().begin(), batches.figures().end());
     const std::span<const double> latest =
         std::span<const double>(figures).last(std::min<std::size_t>(figures.size(), steady_window));
-    if (collective && !batches.by_barrier() && needs_barrier(clock_error, stats::median(latest))) {
+    // A low quantile: what a step takes undisturbed, even on a busy machine.
+    if (collective && !batches.by_barrier() && needs_barrier(clock_error, stats::quantile(latest, 0.1))) {
       batches.use_barrier();
       figures.clear();  // another start, another figure: warm up in the mode that is measured in
       continue;

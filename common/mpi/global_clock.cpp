@@ -11,9 +11,9 @@ namespace {
 constexpr int tag = 19700;
 constexpr int round_trips_to_synchronise = 64;
 constexpr int round_trips_to_check = 16;
-/// An edge takes no longer than this once it has its fewest round trips: where ranks share cores, every message waits
-/// for the scheduler, and more of them do not find a better one.
-constexpr double patience = 5e-3;
+/// Seconds after which an edge makes do with its fewest round trips: where ranks share cores, messages wait for the
+/// scheduler, some time slices of some milliseconds each.
+constexpr double patience = 20e-3;
 constexpr int fewest_round_trips = 8;
 /// The line is drawn through the last estimates only: crystals drift with temperature.
 constexpr std::size_t longest_history = 16;
