@@ -19,6 +19,9 @@ namespace {
 
 constexpr std::string_view automatic = "auto";
 
+/// A step that reads less lies in the caches of any core: its share of the memory's bandwidth would say nothing.
+constexpr double cached_bytes = 16.0 * 1024 * 1024;
+
 std::vector<std::string> split_list(const std::string& text, const std::string& option) {
   std::vector<std::string> parts;
   std::size_t begin = 0;
@@ -170,7 +173,7 @@ Case make_case(const Plan& plan, std::int64_t tp, std::int64_t dp, const Platfor
   result.figures.push_back({prefill ? "prefill" : "decode", "tokens/s", Kind::rate, result.work.tokens});
   result.figures.push_back({prefill ? "ttft" : "tpot", "ms", Kind::time, 1e3});
   const double bandwidth = platform.peaks.memory_bandwidth;
-  if (!prefill && bandwidth > 0.0) {
+  if (!prefill && bandwidth > 0.0 && result.work.bytes >= cached_bytes) {
     result.figures.push_back({"mbu", "%", Kind::rate, 100.0 * result.work.bytes / bandwidth});
   }
   const auto peak = platform.peaks.flops.find(plan.type);

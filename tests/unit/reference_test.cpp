@@ -214,6 +214,19 @@ TEST(Cases, work_counts_flop_and_bytes_of_a_rank_and_tokens_of_the_job) {
   EXPECT_DOUBLE_EQ(decode.figures[2].amount, 100.0 * decode.work.bytes / 1e10);
 }
 
+TEST(Cases, a_model_that_lies_in_the_caches_has_no_share_of_the_memorys_bandwidth) {
+  Platform platform = platform_of(1);
+  platform.known = true;
+  platform.peaks.flops = {{DataType::f32, 1e11}, {DataType::bf16, 1e12}};
+  platform.peaks.memory_bandwidth = 1e10;
+  for (const Case& one : make_tokens_suite()->cases(options_of({}), platform)) {
+    const bool has =
+        std::any_of(one.figures.begin(), one.figures.end(), [](const Figure& f) { return f.name == "mbu"; });
+    EXPECT_EQ(has, one.parameters.text("model") == "llama-100m" && one.parameters.text("phase") == "decode")
+        << one.name;
+  }
+}
+
 TEST(Cases, a_type_that_the_device_lacks_is_skipped_with_the_reason) {
   Platform platform = platform_of(1);
   platform.known = true;
