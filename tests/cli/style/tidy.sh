@@ -4,9 +4,11 @@ set -euo pipefail
 cd "$1"
 mapfile -d '' files < <(python3 - "$2" <<'PYTHON'
 import json, os, sys
-for entry in json.load(open(os.path.join(sys.argv[1], "compile_commands.json"))):
-    if os.path.relpath(entry["file"]).split(os.sep)[0] in ("common", "suites", "results", "launch"):
-        print(entry["file"], end="\0")
+commands = json.load(open(os.path.join(sys.argv[1], "compile_commands.json")))
+# A file that is compiled more than once is checked once, with each of its commands.
+for file in sorted({os.path.relpath(command["file"]) for command in commands}):
+    if file.split(os.sep)[0] in ("common", "suites", "results", "launch"):
+        print(file, end="\0")
 PYTHON
 )
 [[ ${#files[@]} -gt 0 ]] || { echo "tidy.sh: $2/compile_commands.json has no source of ours" && exit 1; }
