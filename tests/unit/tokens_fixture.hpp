@@ -31,7 +31,7 @@ class SoloCollective final : public Collective {
   [[nodiscard]] std::unique_ptr<Collective> split(int /*color*/) override { return std::make_unique<SoloCollective>(); }
 };
 
-inline std::unique_ptr<Device> open_host(int threads = 2) {
+inline std::unique_ptr<Device> open_host(int threads = 1) {
   static const auto backends = make_all_backends();
   return choose_device_backend(backends, "host").open_device({.local_rank = 0, .ranks_on_node = 1, .threads = threads});
 }
