@@ -62,8 +62,8 @@ Handle file_access() {
 #ifdef RACKPROOF_HDF5_LOCKING_PROPERTY
   check(H5Pset_file_locking(access.get(), false, true), "H5Pset_file_locking");
 #endif
-  // The pause doubles from attempt to attempt, from 1 ns: some 30 ms in all, against 100 attempts by default.
-  check(H5Pset_metadata_read_attempts(access.get(), 25), "H5Pset_metadata_read_attempts");
+  // The pause doubles from attempt to attempt, from 1 ns: some 4 ms in all, against 100 attempts by default.
+  check(H5Pset_metadata_read_attempts(access.get(), 22), "H5Pset_metadata_read_attempts");
   return access;
 }
 

@@ -5,9 +5,7 @@
 
 #include <algorithm>
 #include <array>
-#include <deque>
-#include <limits>
-#include <set>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +14,7 @@
 #include "common/core/error.hpp"
 #include "results/hdf5.hpp"
 #include "results/part_file.hpp"
+#include "results/text_heap.hpp"
 
 namespace rackproof::results {
 namespace {
@@ -35,37 +34,6 @@ constexpr std::size_t max_block_values = std::size_t{1} << 27;
 
 /// Something in the file is not as it must be. The public functions add the file's name.
 Error damage(const std::string& what) { return {ExitCode::usage, "result file", 0, "", what}; }
-
-/// Where HDF5 puts variable-length text while it reads. Counts, refuses what is too much, and frees all at its end,
-/// also what HDF5 forgets when a read fails half-way.
-class TextArena {
- public:
-  explicit TextArena(std::size_t& budget) : budget_(budget) {}
-
-  /// A property list for H5Dread() and a buffer that lives as long as this.
-  [[nodiscard]] Handle transfer() {
-    Handle list = own(H5Pcreate(H5P_DATASET_XFER), H5Pclose, "H5Pcreate");
-    check(H5Pset_vlen_mem_manager(list.get(), allocate, this, ignore, nullptr), "H5Pset_vlen_mem_manager");
-    return list;
-  }
-
- private:
-  static void* allocate(std::size_t size, void* self) {
-    auto& arena = *static_cast<TextArena*>(self);
-    if (size > arena.budget_) return nullptr;
-    try {
-      arena.blocks_.emplace_back(std::make_unique<char[]>(size));
-    } catch (const std::exception&) {
-      return nullptr;  // C code is above us
-    }
-    arena.budget_ -= size;
-    return arena.blocks_.back().get();
-  }
-  static void ignore(void* /*block*/, void* /*self*/) {}
-
-  std::size_t& budget_;
-  std::deque<std::unique_ptr<char[]>> blocks_;
-};
 
 /// Opens what a hard link of `group` leads to. Soft and external links are refused: they would let a file reach
 /// outside of itself.
@@ -186,16 +154,12 @@ struct Dataset {
     return values;
   }
 
-  [[nodiscard]] std::vector<std::string> read_texts(std::size_t& budget) const {
-    std::vector<char*> pointers(count(), nullptr);
-    TextArena arena(budget);
-    const Handle transfer = arena.transfer();
-    const Handle type = hdf5::text_type();
-    check(H5Dread(handle.get(), type.get(), H5S_ALL, H5S_ALL, transfer.get(), pointers.data()), "H5Dread");
-    std::vector<std::string> texts;
-    texts.reserve(pointers.size());
-    for (const char* pointer : pointers) texts.emplace_back(pointer != nullptr ? pointer : "");
-    return texts;
+  [[nodiscard]] std::vector<std::string> read_texts(const TextHeap& heap, std::size_t& budget) const {
+    const haddr_t address = H5Dget_offset(handle.get());
+    if (address == HADDR_UNDEF || H5Dget_storage_size(handle.get()) != count() * 16) {
+      throw damage(fmt::format("{} is stored in a way that is not ours", path));
+    }
+    return heap.read(address, count(), budget);
   }
 
  private:
@@ -293,6 +257,7 @@ struct ResultFile::State {
   bool unfinished = false;
   RunHeader header;
   std::vector<std::vector<CaseOutcome>> outcomes;
+  std::optional<TextHeap> text_heap;
   std::size_t text_budget = max_text_bytes;
   std::size_t planned_cases = 0;
 
@@ -331,7 +296,7 @@ void ResultFile::State::open() {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) {
-    throw usage_error(fmt::format("{}: {}", quoted(path), error ? error.message() : "there is no such file"));
+    throw usage_error(fmt::format("{}: there is no such file", quoted(path)));
   }
   if (!std::filesystem::is_regular_file(status)) {
     throw usage_error(fmt::format("{}: is no regular file", quoted(path)));
@@ -363,6 +328,16 @@ void ResultFile::State::open() {
     }
   }
   file = Handle(id, H5Fclose);
+  const Handle creation = own(H5Fget_create_plist(file.get()), H5Pclose, "H5Fget_create_plist");
+  std::size_t address_bytes = 0;
+  std::size_t size_bytes = 0;
+  hsize_t user_block = 0;
+  check(H5Pget_sizes(creation.get(), &address_bytes, &size_bytes), "H5Pget_sizes");
+  check(H5Pget_userblock(creation.get(), &user_block), "H5Pget_userblock");
+  if (address_bytes != 8 || size_bytes != 8 || user_block != 0) {
+    throw usage_error(fmt::format("{}: is no result file of rackproof, though in the HDF5 format", quoted(path)));
+  }
+  text_heap.emplace(path);
 }
 
 void ResultFile::State::read_root() {
@@ -399,7 +374,7 @@ void ResultFile::State::read_ranks(const Handle& root) {
   const auto texts = [&](const char* name, std::string RankHeader::*member) {
     const Dataset dataset(root.get(), name, "/");
     dataset.expect(Kind::text, {ranks});
-    const std::vector<std::string> values = dataset.read_texts(text_budget);
+    const std::vector<std::string> values = dataset.read_texts(*text_heap, text_budget);
     for (std::size_t r = 0; r < ranks; ++r) header.ranks[r].*member = printable(values[r]);
   };
   const auto numbers = [&](const char* name, int RankHeader::*member) {
@@ -421,7 +396,7 @@ void ResultFile::State::read_provenance(const Handle& root) {
   for (const std::string& name : links(group.get(), "/provenance")) {
     const Dataset dataset(group.get(), name, "/provenance/");
     dataset.expect(Kind::text, {});
-    header.provenance[name] = dataset.read_texts(text_budget).front();
+    header.provenance[name] = dataset.read_texts(*text_heap, text_budget).front();
   }
 }
 
@@ -442,7 +417,7 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
   suite.cases.resize(cases);
   std::vector<CaseOutcome> results(cases);
   {
-    const std::vector<std::string> names = case_column.read_texts(text_budget);
+    const std::vector<std::string> names = case_column.read_texts(*text_heap, text_budget);
     for (std::size_t i = 0; i < cases; ++i) suite.cases[i].name = printable(names[i], 4096);
   }
   const auto column = [&]<typename T>(const char* dataset_name, Kind kind, hid_t type, T /*of this type*/) {
@@ -490,7 +465,12 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
     if (results[i].status == Status::not_run) continue;
     const std::array<hsize_t, 2> start{i, 0};
     const std::array<hsize_t, 2> shape{1, length};
-    results[i].message = printable(text_of(messages.read_part<char>(character.get(), start, shape)), 4096);
+    try {
+      results[i].message = printable(text_of(messages.read_part<char>(character.get(), start, shape)), 4096);
+    } catch (const Error&) {
+      // Of a file that was cut off: no reason to give up the numbers, nor the other cases.
+      results[i].message = "(the message in the file is damaged)";
+    }
     if (results[i].status == Status::skipped) {
       suite.cases[i].skip_reason = results[i].message.empty() ? "no reason given" : results[i].message;
     }
@@ -540,7 +520,7 @@ void ResultFile::State::read_parameters(const Handle& group, const std::string& 
         if (column[i] == column[i]) suite.cases[i].parameters.set(name, column[i]);
       }
     } else if (dataset.kind == Kind::text) {
-      const std::vector<std::string> column = dataset.read_texts(text_budget);
+      const std::vector<std::string> column = dataset.read_texts(*text_heap, text_budget);
       for (std::size_t i = 0; i < cases; ++i) {
         if (!column[i].empty()) suite.cases[i].parameters.set(name, printable(column[i], 4096));
       }

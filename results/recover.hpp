@@ -10,7 +10,7 @@ namespace rackproof::results {
 
 struct RecoverOptions {
   /// Empty: `part` without its ".part" (and without the ".1" of a file that was moved aside).
-  std::filesystem::path out;
+  std::filesystem::path out{};
   bool force = false;  ///< replace `out` where it exists
 };
 

@@ -7,8 +7,8 @@
 namespace rackproof::results {
 
 struct ShowOptions {
-  std::string case_regex;  ///< ECMAScript, found anywhere in the case's name; empty: all
-  bool ranks = false;      ///< one row a rank
+  std::string case_regex{};  ///< ECMAScript, found anywhere in the case's name; empty: all
+  bool ranks = false;        ///< one row a rank
 };
 
 /// Header lines, a table a suite, and a summary line; ends with a newline. Throws Error (usage) where the file is
