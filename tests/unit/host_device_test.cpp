@@ -33,7 +33,7 @@ const Backend& host_backend() {
   return choose_device_backend(backends, "host");
 }
 
-std::unique_ptr<Device> open_host(int threads = 2) {
+std::unique_ptr<Device> open_host(int threads = 1) {
   return host_backend().open_device({.local_rank = 0, .ranks_on_node = 1, .threads = threads});
 }
 
@@ -321,7 +321,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, HostMatmul,
                          case_name);
 
 TEST(HostMatmulPlans, weights_packed_once_serve_every_number_of_rows) {
-  const auto device = open_host();
+  const auto device = open_host(2);
   constexpr std::int64_t n = 333;
   constexpr std::int64_t k = 250;
   const auto a = normals<float>(128 * k, 1);

@@ -45,7 +45,9 @@ HostDevice::HostDevice(const DeviceRequest& request)
       allocated_(std::make_shared<std::atomic<std::size_t>>(0)),
       engine_(
           onednn::check("engine_create", "starting oneDNN", [] { return dnnl::engine(dnnl::engine::kind::cpu, 0); })),
-      openblas_(std::make_shared<const OpenBlas>()) {
+      openblas_(std::make_shared<const OpenBlas>()),
+      has_bf16_(onednn_multiplies(engine_, DataType::bf16)),
+      has_i8_(onednn_multiplies(engine_, DataType::i8)) {
   omp_set_dynamic(0);
   omp_set_num_threads(threads_);
   openblas_->set_threads(threads_);
@@ -71,8 +73,8 @@ std::size_t HostDevice::cache_bytes() const {
 }
 
 bool HostDevice::supports(DataType type) const {
-  if (type == DataType::bf16 || type == DataType::i8) return onednn_multiplies(engine_, type);
-  return true;
+  if (type == DataType::bf16) return has_bf16_;
+  return type != DataType::i8 || has_i8_;
 }
 
 std::unique_ptr<Buffer> HostDevice::allocate(std::size_t bytes) {

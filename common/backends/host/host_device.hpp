@@ -27,7 +27,7 @@ class HostDevice final : public Device {
   /// of this device hold: so that the rank that allocates last finds its share.
   [[nodiscard]] std::size_t memory_available() const override;
   [[nodiscard]] std::size_t cache_bytes() const override;
-  /// f64, f32, i32 always; bf16 and i8 where oneDNN multiplies them.
+  /// f64, f32, i32 always; bf16 where oneDNN has kernels for it, i8 where these are exact.
   [[nodiscard]] bool supports(DataType type) const override;
 
   [[nodiscard]] std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
@@ -46,6 +46,8 @@ class HostDevice final : public Device {
   AllocatedBytes allocated_;
   dnnl::engine engine_;
   std::shared_ptr<const OpenBlas> openblas_;
+  bool has_bf16_;
+  bool has_i8_;
   std::unique_ptr<TokenKernels> token_kernels_;
 };
 

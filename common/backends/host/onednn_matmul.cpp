@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "common/backends/host/matvec.hpp"
 #include "common/backends/host/onednn.hpp"
@@ -222,6 +224,35 @@ class FewRowsMatmul final : public WeightedMatmul {
   HostBuffer rows_;
 };
 
+/// Without VNNI, oneDNN adds two neighbouring i8 products in 16 bits, which saturates from 2^15 on. Shown by the
+/// largest values that there are, in both layouts.
+bool int8_is_exact(const dnnl::engine& engine) {
+  constexpr std::int64_t size = 64;
+  constexpr std::int8_t largest = 127;
+  const auto allocated = std::make_shared<std::atomic<std::size_t>>(0);
+  const std::vector<std::int8_t> a(size * size, largest);
+  const std::vector<std::int8_t> b(size * size, largest);
+  for (const WeightLayout layout : {WeightLayout::plain, WeightLayout::packed}) {
+    const MatmulProblem problem{.m = size,
+                                .n = size,
+                                .k = size,
+                                .input = DataType::i8,
+                                .output = DataType::i32,
+                                .layout = layout,
+                                .weights_for_m = size,
+                                .transposed_weights = false};
+    LibraryMatmul product(engine, problem, weights_of(engine, problem), allocated);
+    std::vector<std::int8_t> weights(product.weight_bytes());
+    std::vector<std::int32_t> c(size * size);
+    product.pack(b.data(), weights.data());
+    product.run(a.data(), weights.data(), c.data());
+    for (const std::int32_t sum : c) {
+      if (sum != size * largest * largest) return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 std::unique_ptr<Matmul> make_onednn_matmul(const dnnl::engine& engine, const MatmulProblem& problem,
@@ -238,15 +269,16 @@ std::unique_ptr<Matmul> make_onednn_matmul(const dnnl::engine& engine, const Mat
 }
 
 bool onednn_multiplies(const dnnl::engine& engine, DataType type) {
+  const auto out = type == DataType::i8 ? DataType::i32 : DataType::f32;
   try {
-    const auto out = type == DataType::i8 ? DataType::i32 : DataType::f32;
     const auto plan =
         onednn::matmul_plan(engine, row_major(64, 64, type), row_major(64, 64, type), row_major(64, 64, out));
-    return plan.get(true) != nullptr;
+    if (plan.get(true) == nullptr) return false;
   } catch (const dnnl::error& error) {
     if (error.status == dnnl_unimplemented) return false;
     throw;
   }
+  return type != DataType::i8 || int8_is_exact(engine);
 }
 
 }  // namespace rackproof::host

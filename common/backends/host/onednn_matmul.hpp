@@ -13,7 +13,7 @@ namespace rackproof::host {
 [[nodiscard]] std::unique_ptr<Matmul> make_onednn_matmul(const dnnl::engine& engine, const MatmulProblem& problem,
                                                          const AllocatedBytes& allocated);
 
-/// Can oneDNN multiply matrices of this type here?
+/// Can oneDNN multiply matrices of this type here, and i8 exactly? (Without VNNI its sums saturate.)
 [[nodiscard]] bool onednn_multiplies(const dnnl::engine& engine, DataType type);
 
 }  // namespace rackproof::host
