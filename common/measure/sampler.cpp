@@ -83,7 +83,8 @@ class Batches {
     for (std::size_t i = 0; i < count_; ++i) {
       durations[i] = end_[i] - begin_[i];
       begins[i] = begin_[i] = clock_.to_global(begin_[i]);
-      ends[i] = end_[i] = clock_.to_global(end_[i]);
+      // A duration is this rank's own clock's affair; the drift estimate has no say in it.
+      ends[i] = end_[i] = begins[i] + durations[i];
       late[i] = starts_[i] == Punctuality::arrived_late ? 1.0 : 0.0;
       flags_[i] = by_barrier_ ? sample_barrier : starts_[i] == Punctuality::on_time ? 0 : sample_late;
     }
