@@ -86,11 +86,11 @@ class AllReduce : public ::testing::Test {
 
 TEST_F(AllReduce, passes_for_every_type_and_length_both_ways_hot_and_cold) {
   for (const DataType type : types) {
-    for (const std::size_t count : {1U, 2U, 3U, 17U, 1000U, 33333U}) {
+    for (const std::size_t count : {1U, 3U, 1000U, 33333U}) {
       for (const bool in_place : {false, true}) {
         for (const bool cold : {false, true}) {
           options.cold_buffers = cold;
-          const Verification result = run(type, count, in_place, 45);
+          const Verification result = run(type, count, in_place, 3);
           EXPECT_EQ(result.outcome, Outcome::passed)
               << name(type) << ' ' << count << (in_place ? " in place: " : ": ") << result.detail;
           EXPECT_EQ(result.error, 0.0);
@@ -101,9 +101,9 @@ TEST_F(AllReduce, passes_for_every_type_and_length_both_ways_hot_and_cold) {
 }
 
 TEST_F(AllReduce, goes_on_being_right_when_every_slot_was_used_many_times) {
-  device = std::make_unique<TestDevice>(1024);  // a cache of 1 KiB: few slots
+  device = std::make_unique<TestDevice>(256);  // a small cache: 5 slots out of place, 10 in place
   for (const bool in_place : {false, true}) {
-    for (const int steps : {1, 2, 31, 32, 33, 34, 35, 36, 37, 600}) {
+    for (const int steps : {1, 4, 5, 6, 9, 10, 11, 40}) {
       EXPECT_EQ(run(DataType::f32, 16, in_place, steps).outcome, Outcome::passed) << steps;
     }
   }
@@ -195,19 +195,19 @@ TEST_F(AllReduce, output_that_nobody_wrote_does_not_pass) {
     if (world.size() == 1 && in_place) continue;  // the sum of one rank is what it sends
     collective.skips = true;
     EXPECT_EQ(run(DataType::i32, 64, in_place, 1).outcome, Outcome::failed);
-    EXPECT_EQ(run(DataType::f64, 64, in_place, 7).outcome, Outcome::failed);
+    EXPECT_EQ(run(DataType::f64, 64, in_place, 3).outcome, Outcome::failed);
   }
 }
 
 TEST_F(AllReduce, output_of_the_time_before_does_not_pass) {
   for (const bool cold : {false, true}) {
     options.cold_buffers = cold;
-    device = std::make_unique<TestDevice>(1024);
+    device = std::make_unique<TestDevice>(256);
     const Context context{*device, collective, platform, options};
     collective.skips = false;
     AllReduceWorkload workload(DataType::f32, 64, false, context);
-    for (int i = 0; i < 200; ++i) {
-      if (i == 199) collective.skips = true;  // the slot holds the right sum of an earlier step
+    for (int i = 0; i < 20; ++i) {
+      if (i == 19) collective.skips = true;  // the slot holds the right sum of an earlier step
       workload.prepare();
       workload.step();
     }
