@@ -17,7 +17,7 @@ template <typename Action>
 std::optional<Error> agreed(const Communicator& ranks, Action action) {
   try {
     agree(ranks, action);
-  } catch (const Error& error) {
+  } catch (const AgreedError& error) {
     return error;
   }
   return std::nullopt;
