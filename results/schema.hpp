@@ -96,6 +96,7 @@ inline constexpr const char* parameter = "parameter";  ///< marks a parameter's 
 // Bits of `flags`; the numbers are those of rackproof::SampleFlag.
 inline constexpr std::uint8_t flag_late = 1;
 inline constexpr std::uint8_t flag_barrier = 2;
+inline constexpr std::uint8_t flag_short = 4;
 
 // Larger files are refused, by the writer and by the reader, so that a damaged one cannot ask for absurd memory.
 inline constexpr std::int64_t max_ranks = 262'144;

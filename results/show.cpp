@@ -67,10 +67,10 @@ struct CaseSummary {
   Middle time;              ///< collective: of the job; otherwise of the typical rank
   std::size_t slowest = 0;  ///< rank with the largest median; collective: not set
   double late = 0.0;        ///< share of the rank that was late most often
-  bool barrier = false;     ///< some sample was started by a barrier
+  std::uint8_t flags = 0;   ///< of any sample of any rank
 };
 
-RankSummary summary_of_rank(const RankBlock& block, std::size_t row, bool& barrier) {
+RankSummary summary_of_rank(const RankBlock& block, std::size_t row, std::uint8_t& all_flags) {
   RankSummary rank;
   rank.samples = block.samples[row];
   const auto count = static_cast<std::size_t>(rank.samples);
@@ -78,7 +78,7 @@ RankSummary summary_of_rank(const RankBlock& block, std::size_t row, bool& barri
   rank.time = middle_of(std::span(block.time).subspan(offset, count));
   const auto flags = std::span(block.flags).subspan(offset, count);
   const auto late = std::count_if(flags.begin(), flags.end(), [](auto f) { return (f & schema::flag_late) != 0; });
-  barrier = barrier || std::any_of(flags.begin(), flags.end(), [](auto f) { return (f & schema::flag_barrier) != 0; });
+  for (const std::uint8_t f : flags) all_flags |= f;
   rank.late = count == 0 ? 0.0 : static_cast<double>(late) / static_cast<double>(count);
   rank.verify_error = block.verify_error[row];
   rank.digest = block.digest[row];
@@ -92,7 +92,7 @@ CaseSummary summarise(const ResultFile& file, std::size_t suite, std::size_t whi
   for (int first = 0; first < ranks; first += step) {
     const RankBlock block = file.block(suite, which, first, std::min(step, ranks - first));
     for (std::size_t row = 0; row < block.samples.size(); ++row) {
-      summary.ranks.push_back(summary_of_rank(block, row, summary.barrier));
+      summary.ranks.push_back(summary_of_rank(block, row, summary.flags));
     }
   }
   const auto fewer = [](const RankSummary& a, const RankSummary& b) { return a.samples < b.samples; };
@@ -141,10 +141,14 @@ struct Mark {
   char sign;
   const char* meaning;
 };
-constexpr std::array<Mark, 3> marks{
+constexpr std::array<Mark, 5> marks{
     {{'~', "sampling ended on its budget, before the median was known as well as wanted"},
      {'^', "more than 5 % of the samples of some rank started late"},
-     {'=', "started by a barrier, because the global clock was too uncertain"}}};
+     {'=', "started by a barrier, because the global clock was too uncertain"},
+     {'*', "reading the clock took more than 5 % of the time"},
+     {'!', "above 100 % of the peak: it was measured too low, or the data stayed in the cache"}}};
+/// A share of a peak that has no other explanation than a wrong peak, in %. Above 100 for the noise of both.
+constexpr double impossible_share = 103.0;
 
 class Page {
  public:
@@ -194,11 +198,17 @@ class Page {
     });
   }
 
-  std::string marks_of(const CaseOutcome& outcome, double late, bool barrier) {
+  std::string marks_of(const CaseHeader& one, const CaseOutcome& outcome, const CaseSummary& summary) {
     std::string text;
     if (outcome.stop_reason == StopReason::budget) text += marks[0].sign;
-    if (late > late_share) text += marks[1].sign;
-    if (barrier) text += marks[2].sign;
+    if (summary.late > late_share) text += marks[1].sign;
+    if ((summary.flags & schema::flag_barrier) != 0) text += marks[2].sign;
+    if ((summary.flags & schema::flag_short) != 0) text += marks[3].sign;
+    if (std::any_of(one.figures.begin(), one.figures.end(), [&](const FigureHeader& figure) {
+          return figure.unit == "%" && figure.value(summary.time.median) > impossible_share;
+        })) {
+      text += marks[4].sign;
+    }
     used_.insert(text.begin(), text.end());
     return text;
   }
@@ -226,7 +236,7 @@ class Page {
       if (!is_measured(outcome)) continue;
       summaries.back().second = summarise(file_, suite, which);
       const CaseSummary& summary = *summaries.back().second;
-      mark_width = std::max(mark_width, marks_of(outcome, summary.late, summary.barrier).size());
+      mark_width = std::max(mark_width, marks_of(header.cases[which], outcome, summary).size());
     }
     // Too wide a page loses figures from its right; the file still has them.
     for (std::size_t shown = figures.size();; --shown) {
@@ -245,7 +255,7 @@ class Page {
         if (summary && summary->most > 0) {
           std::string samples = summary->fewest == summary->most ? fmt::format("{}", summary->most)
                                                                  : fmt::format("{}-{}", summary->fewest, summary->most);
-          samples += fmt::format("{:<{}}", marks_of(outcome, summary->late, summary->barrier), mark_width);
+          samples += fmt::format("{:<{}}", marks_of(one, outcome, *summary), mark_width);
           cells.push_back(samples);
           cells.push_back(format_duration(summary->time.median));
           cells.push_back(format_interval(summary->time));

@@ -453,9 +453,9 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
   {
     const Handle flags = create(group.get(), schema::flags, H5T_STD_U8LE, cube, zero_fill, chunk);
     describe(flags, "what to know about a sample");
-    static constexpr std::array<std::uint8_t, 2> masks{schema::flag_late, schema::flag_barrier};
+    static constexpr std::array<std::uint8_t, 3> masks{schema::flag_late, schema::flag_barrier, schema::flag_short};
     set_number_attribute<std::uint8_t>(flags.get(), schema::flag_masks, H5T_STD_U8LE, H5T_NATIVE_UINT8, masks, false);
-    set_text_attribute(flags.get(), schema::flag_meanings, "late barrier");
+    set_text_attribute(flags.get(), schema::flag_meanings, "late barrier short");
   }
   const std::array<Dimension, 2> case_sample{cases, by_sample};
   const std::array<hsize_t, 2> row_chunk{1, max_samples};
@@ -597,17 +597,20 @@ void Writer::State::write_figures(const Handle& group, const SuiteHeader& suite,
   const Handle figures = create_group(group.get(), schema::figures);
   std::vector<std::pair<FigureHeader, std::vector<double>>> columns;
   for (std::size_t i = 0; i < suite.cases.size(); ++i) {
+    // A figure that is new goes behind the case's one before it, so that every case keeps its own order.
+    std::size_t next = 0;
     for (const FigureHeader& figure : suite.cases[i].figures) {
       auto column = std::find_if(columns.begin(), columns.end(),
                                  [&](const auto& entry) { return entry.first.name == figure.name; });
       if (column == columns.end()) {
         if (!is_plain_name(figure.name)) throw header_error(fmt::format("figure name '{}'", printable(figure.name)));
-        columns.emplace_back(figure, std::vector<double>(suite.cases.size(), not_a_number));
-        column = std::prev(columns.end());
+        column = columns.emplace(columns.begin() + static_cast<std::ptrdiff_t>(next), figure,
+                                 std::vector<double>(suite.cases.size(), not_a_number));
       } else if (column->first.unit != figure.unit || column->first.kind != figure.kind) {
         throw header_error(fmt::format("figure '{}' of case '{}' has another unit or kind than in the cases before",
                                        figure.name, printable(suite.cases[i].name)));
       }
+      next = static_cast<std::size_t>(column - columns.begin()) + 1;
       column->second[i] = figure.amount;
     }
   }
@@ -647,6 +650,10 @@ void Writer::State::give_up(const std::string& reason) {
   const std::size_t kept = finished.size();
   spent = true;
   close_part();
+  if (options.discard_leftover) {
+    throw infrastructure_error(what + "; it was removed, and what it was made from is still there; free some space, " +
+                               "or write elsewhere");
+  }
   if (kept == 0) {
     throw infrastructure_error(what + "; no case had finished, so it was removed; free some space there and run again");
   }
@@ -662,7 +669,7 @@ void Writer::State::close_part() noexcept {
   // the disk is readable as it is, so the open file is then left to the end of the process.
   if (spent) static_cast<void>(file.release());
   file = Handle{};
-  if (finished.empty()) ::unlink(part.c_str());
+  if (finished.empty() || options.discard_leftover) ::unlink(part.c_str());
   lock.reset();
 }
 

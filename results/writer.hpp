@@ -16,7 +16,8 @@ struct WriterOptions {
   bool force = false;  ///< replace an existing FILE.h5, at finish()
   /// What the name ends in until finish().
   std::string suffix = ".part";
-  /// An unfinished file of that name is worth nothing (recover(), whose source is still there): replace it.
+  /// An unfinished file is worth nothing (recover(), whose source is still there): replaced where there is one, and
+  /// removed where this one does not get finished.
   bool discard_leftover = false;
 };
 
