@@ -72,9 +72,12 @@ void list_names(const std::vector<SelectedSuite>& selected) {
 
 /// Everything after MPI is up.
 ExitCode run_in_world(const RunState& state, const CommandLine& command_line, const mpi::Communicator& world) {
-  const RunOptions options = check_run_arguments(state.arguments, state.suites);
+  RunOptions options;
+  mpi::agree(world, [&] {
+    options = check_run_arguments(state.arguments, state.suites);
+    check_slurm_task_count(std::getenv("SLURM_NTASKS"), std::getenv("SLURM_STEP_ID"), world.size());
+  });
   const BenchmarkFlags& flags = command_line.benchmark_flags;
-  check_slurm_task_count(std::getenv("SLURM_NTASKS"), std::getenv("SLURM_STEP_ID"), world.size());
   const mpi::Topology topology = mpi::discover_topology(world);
   check_same_binary(world, topology, "rackproof " RACKPROOF_VERSION " " + build_id_of_self());
 
@@ -87,10 +90,14 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   const auto backends = make_all_backends();
   std::unique_ptr<Device> device;
   std::unique_ptr<Collective> collective;
-  const Backend& device_backend = choose_device_backend(backends, options.device);
-  const Backend& collective_backend = choose_collective_backend(backends, device_backend.name());
-  mpi::agree(world, [&] { device = device_backend.open_device({place.local_rank, ranks_on_node, options.threads}); });
-  mpi::agree(world, [&] { collective = collective_backend.open_collective(world, *device); });
+  const Backend* device_backend = nullptr;
+  const Backend* collective_backend = nullptr;
+  mpi::agree(world, [&] {
+    device_backend = &choose_device_backend(backends, options.device);
+    collective_backend = &choose_collective_backend(backends, device_backend->name());
+  });
+  mpi::agree(world, [&] { device = device_backend->open_device({place.local_rank, ranks_on_node, options.threads}); });
+  mpi::agree(world, [&] { collective = collective_backend->open_collective(world, *device); });
 
   Platform platform{topology, {}, 0, true};
   if (!flags.list_tests) {
@@ -158,11 +165,7 @@ ExitCode run(const RunState& state, const CommandLine& command_line) {
     if (world.is_root()) fmt::print(stderr, "rackproof: {}\n", error.line());
     return error.exit_code();
   } catch (const Error& error) {
-    // Bad input is found by every rank alike; anything else concerns this rank alone, and the others would wait.
-    if (error.exit_code() == ExitCode::usage || world.size() == 1) {
-      if (world.is_root()) fmt::print(stderr, "rackproof: {}\n", error.line());
-      return error.exit_code();
-    }
+    // It concerns this rank alone, and the others would wait for it.
     fmt::print(stderr, "rackproof: {}\n", error.line());
     MPI_Abort(world.handle(), static_cast<int>(error.exit_code()));
     return error.exit_code();
