@@ -2,11 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <random>
 #include <string>
@@ -202,6 +204,40 @@ TEST(Recover, leaves_an_existing_file_alone_unless_forced) {
   EXPECT_EQ(file.block(0, 0, 0, 3).time, example_block(0, 0, 0, 3, 10).time);
   EXPECT_EQ(file.outcome(1, 2).status, Status::skipped);
   EXPECT_EQ(file.outcome(1, 2).message, "needs 3 GiB, and 2 GiB are free");
+}
+
+TEST(Recover, leaves_nothing_behind_on_a_full_disk) {
+  const TemporaryFolder folder;
+  {
+    WritingChild child(folder / "run.h5");
+    ASSERT_TRUE(child.wait_for(60));
+  }
+  EXPECT_GE(recover(folder / "run.h5.part", {.out = folder / "whole.h5"}).finished, 60U);
+  const auto size = static_cast<rlim_t>(std::filesystem::file_size(folder / "whole.h5"));
+  for (const rlim_t limit : {size / 100, size / 2, size * 19 / 20}) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::signal(SIGXFSZ, SIG_IGN);
+      ::alarm(30);
+      const rlimit bound{limit, limit};
+      ::setrlimit(RLIMIT_FSIZE, &bound);
+      int code = 0;
+      try {
+        recover(folder / "run.h5.part");
+      } catch (const Error& error) {
+        const bool told = error.line().find("File too large") != std::string::npos &&
+                          error.line().find("still there") != std::string::npos;
+        code = told ? static_cast<int>(error.exit_code()) : 98;
+      }
+      std::exit(code);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), static_cast<int>(ExitCode::infrastructure));
+    EXPECT_FALSE(std::filesystem::exists(folder / "run.h5"));
+    EXPECT_FALSE(std::filesystem::exists(folder / "run.h5.recovering"));
+  }
 }
 
 TEST(Recover, finds_the_name_of_a_file_that_was_moved_aside) {

@@ -469,7 +469,7 @@ TEST(Writer, survives_a_full_disk_and_keeps_what_had_finished) {
 
   int kept_some = 0;
   int kept_none = 0;
-  constexpr rlim_t steps = 48;
+  constexpr rlim_t steps = 32;
   for (rlim_t i = 0; i <= steps; ++i) {
     const std::string name = "run" + std::to_string(i) + ".h5";
     const rlim_t limit = size * i / steps;
