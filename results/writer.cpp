@@ -540,13 +540,14 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
 void Writer::State::write_parameters(const Handle& group, const SuiteHeader& suite, const Dimension& cases) {
   std::vector<std::pair<std::string, std::size_t>> order;  // name, alternative of ParameterValue
   for (const CaseHeader& which : suite.cases) {
-    for (const auto& [name, value] : which.parameters.entries()) {
+    for (const Parameters::Entry& parameter : which.parameters.entries()) {
+      const std::string& name = parameter.first;
       const auto known =
           std::find_if(order.begin(), order.end(), [&](const auto& entry) { return entry.first == name; });
       if (known == order.end()) {
         if (!is_plain_name(name)) throw header_error(fmt::format("parameter name '{}'", printable(name)));
-        order.emplace_back(name, value.index());
-      } else if (known->second != value.index()) {
+        order.emplace_back(name, parameter.second.index());
+      } else if (known->second != parameter.second.index()) {
         throw header_error(fmt::format("parameter '{}' of case '{}' has another type than in the cases before", name,
                                        printable(which.name)));
       }
