@@ -84,7 +84,7 @@ class TokensWorkload : public Workload {
                  .seed = plan.seed,
                  .batch = plan.batch,
                  .capacity = plan.capacity(),
-                 .packed_for = plan.batch * plan.length}) {
+                 .packed_for = plan.batch * plan.capacity()}) {
     for (std::int64_t sequence = 0; sequence < plan.batch; ++sequence) {
       Tokens tokens = make_prompt(plan.shape, plan.seed, sequence, plan.length);
       tokens.resize(static_cast<std::size_t>(plan.capacity() + 1), unknown);
@@ -254,7 +254,7 @@ class TokensWorkload : public Workload {
                          .seed = whole.seed,
                          .batch = whole.batch,
                          .capacity = whole.capacity(),
-                         .packed_for = whole.batch * whole.length});
+                         .packed_for = whole.batch * whole.capacity()});
           engine.forward(stretch(0, position()), position(), 0);
           alone = engine.logits();
         }

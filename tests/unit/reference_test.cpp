@@ -126,7 +126,7 @@ TEST_P(EngineOf, prefill_and_every_decode_step_match_the_fp64_reference) {
 TEST(Engine, tokens_are_the_same_for_any_number_of_threads) {
   const ModelShape shape = find_shape("tiny");
   std::vector<std::vector<std::int32_t>> chosen;
-  for (const int threads : {1, 3}) {
+  for (const int threads : {1, tokens_fixture::several_threads}) {
     const auto device = open_host(threads);
     Engine engine(*device, nullptr, {.shape = shape, .seed = 1, .capacity = 40, .packed_for = 8});
     std::vector<std::int32_t> tokens;

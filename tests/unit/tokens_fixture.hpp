@@ -14,6 +14,13 @@
 
 namespace rackproof::tokens_fixture {
 
+/// More threads than one; but the thread sanitizer does not see how OpenMP's threads synchronise.
+#ifdef __SANITIZE_THREAD__
+constexpr int several_threads = 1;
+#else
+constexpr int several_threads = 3;
+#endif
+
 /// A world of one rank.
 class SoloCollective final : public Collective {
  public:
