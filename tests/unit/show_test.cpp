@@ -131,6 +131,22 @@ TEST(Show, marks_and_explains_what_is_less_certain) {
   EXPECT_THAT(show(sure), Not(HasSubstr("~")));
 }
 
+TEST(Show, marks_samples_too_short_for_the_clock_and_shares_above_a_peak) {
+  const TemporaryFolder folder;
+  const auto brief =
+      write_case(folder / "x.h5", {{1, 1, 1}}, true, passed({1, 1, 1}), FigureHeader::Kind::rate, schema::flag_short);
+  EXPECT_THAT(row_of(show(brief), "suite/case"), HasSubstr(" 3* "));
+  EXPECT_THAT(show(brief), HasSubstr("\n* reading the clock"));
+  for (const double share : {99.0, 120.0}) {
+    RunHeader header = example_header();
+    header.suites.resize(1);
+    header.suites[0].cases.resize(1);
+    header.suites[0].cases[0].figures = {{"of_peak", "%", FigureHeader::Kind::rate, share * 1e-3}};  // times of 1 ms
+    const std::string text = show(write_example(folder / (std::to_string(share) + ".h5"), header));
+    EXPECT_EQ(text.find("\n! above 100 % of the peak") != std::string::npos, share > 100.0) << text;
+  }
+}
+
 TEST(Show, gives_the_reason_below_a_case_that_did_not_pass) {
   const TemporaryFolder folder;
   const std::string text = show(write_example(folder / "run.h5"));

@@ -177,6 +177,23 @@ TEST(Writer, keeps_a_parameter_that_is_called_as_a_column) {
   EXPECT_EQ(which.message_size, 1 << 20);
 }
 
+TEST(Writer, keeps_the_order_of_the_figures_of_every_case) {
+  const TemporaryFolder folder;
+  RunHeader header = example_header();
+  const auto figure = [](const char* name) { return FigureHeader{name, "x", FigureHeader::Kind::rate, 1.0}; };
+  header.suites[0].cases[0].figures = {figure("b"), figure("d")};
+  header.suites[0].cases[1].figures = {figure("a"), figure("b")};
+  header.suites[0].cases[2].figures = {figure("b"), figure("c"), figure("d")};
+  const ResultFile file(write_example(folder / "run.h5", header));
+  for (std::size_t c = 0; c < 3; ++c) {
+    std::string wanted;
+    std::string got;
+    for (const FigureHeader& one : header.suites[0].cases[c].figures) wanted += one.name;
+    for (const FigureHeader& one : file.header().suites[0].cases[c].figures) got += one.name;
+    EXPECT_EQ(got, wanted);
+  }
+}
+
 TEST(Writer, is_in_nobodys_way_until_it_is_finished) {
   const TemporaryFolder folder;
   const RunHeader header = example_header();

@@ -90,7 +90,7 @@ def check_values(group):
     figure = group["figure_time"][...]
     check(list(group["status"].attrs["flag_values"]) == list(range(6)), "flag_values of status")
     check(group["status"].attrs["flag_meanings"].split() == STATUS, "flag_meanings of status")
-    check(list(group["flags"].attrs["flag_masks"]) == [1, 2], "flag_masks of flags")
+    check(list(group["flags"].attrs["flag_masks"]) == [1, 2, 4], "flag_masks of flags")
     check(len(group["flags"].attrs["flag_meanings"].split()) == len(group["flags"].attrs["flag_masks"]), "flag_meanings of flags")
     check(len(group["stop_reason"].attrs["flag_values"]) == len(group["stop_reason"].attrs["flag_meanings"].split()),
           "flag_meanings of stop_reason")
