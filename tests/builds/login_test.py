@@ -18,8 +18,9 @@ class Login(cli.TestCase):
         for binary, needed in ((LOGIN, False), (cli.RACKPROOF, True)):
             libraries = subprocess.run(["ldd", binary], capture_output=True, text=True, check=True).stdout
             self.assertIn("libhdf5", libraries)
-            for name in ("libmpi", "libdnnl", "libopenblas", "libbenchmark"):
+            for name in ("libmpi", "libdnnl", "libgomp", "libbenchmark"):
                 self.assertEqual(name in libraries, needed, f"{name} of {binary}")
+            self.assertNotIn("libopenblas", libraries)  # loaded by the measuring side alone, when it starts
 
     def test_shows_what_the_measuring_build_wrote(self):
         out = self.folder / "x.h5"
