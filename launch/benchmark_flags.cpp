@@ -68,6 +68,15 @@ BenchmarkFlags take_benchmark_flags(std::vector<std::string>& arguments) {
           throw usage_error(fmt::format("--{}: '{}' is none of console, json, csv", name, printable(value)));
         }
       }
+      if (name == "benchmark_time_unit" && value != "ns" && value != "us" && value != "ms" && value != "s") {
+        throw usage_error(fmt::format("--{}: '{}' is none of ns, us, ms, s", name, printable(value)));
+      }
+      if (name == "benchmark_context" &&
+          (value.empty() || value.front() == '=' || value.find('=') == std::string::npos)) {
+        throw usage_error(fmt::format("--{}: '{}' is not KEY=VALUE", name, printable(value)));
+      }
+      if (name == "benchmark_color" && value != "auto") (void)parse_flag(value, name);
+      if (name == "benchmark_counters_tabular" || name.ends_with("_aggregates_only")) (void)parse_flag(value, name);
       if (name == "benchmark_format") flags.format = value;
       flags.passed_on.push_back(argument);
     } else {
@@ -77,6 +86,16 @@ BenchmarkFlags take_benchmark_flags(std::vector<std::string>& arguments) {
   }
   arguments = std::move(rest);
   return flags;
+}
+
+void refuse_benchmark_environment(const std::vector<std::string>& variables) {
+  for (const std::string& variable : variables) {
+    if (!variable.starts_with("BENCHMARK_")) continue;
+    throw usage_error(
+        fmt::format("the environment variable {} changes how Google Benchmark runs; unset it and use its "
+                    "flag on the command line ('rackproof run --help')",
+                    printable(variable.substr(0, variable.find('=')))));
+  }
 }
 
 std::string benchmark_flags_help() {

@@ -21,6 +21,10 @@ struct BenchmarkFlags {
 /// each process decide by itself how often to run (min_time, warm-up time, random interleaving).
 [[nodiscard]] BenchmarkFlags take_benchmark_flags(std::vector<std::string>& arguments);
 
+/// Google Benchmark reads its flags from the environment too, in every process for itself. Throws Error (usage) where
+/// one of `variables` ("NAME=value") is such a flag.
+void refuse_benchmark_environment(const std::vector<std::string>& variables);
+
 /// The help text of those flags.
 [[nodiscard]] std::string benchmark_flags_help();
 

@@ -10,9 +10,6 @@
 namespace rackproof {
 namespace {
 
-/// A case is given this many times its equal share of the time that is left, because most cases need less.
-constexpr double share_factor = 2.0;
-
 /// One row of the file.
 struct Row {
   const Suite* suite;
@@ -64,6 +61,7 @@ class Runner {
     for (auto _ : state) {
       result = run_case(parts_, *row.suite, *row.which, row.suite_index, row.row, rule);
       state.SetIterationTime(result.seconds);
+      sampling_ += result.sampling;
     }
     switch (result.status) {
       case results::Status::skipped:
@@ -90,17 +88,21 @@ class Runner {
     }
   }
 
-  /// The same on every rank: rank 0's time decides.
+  /// An equal share of the time that is left, less what setting up and checking have cost a case so far. What a case
+  /// does not need goes to those behind it, so that none starves. The same on every rank: rank 0's time decides.
   double budget() const {
-    double left = options_.time_budget - (parts_.clock.local().now() - start_);
-    parts_.world.broadcast({&left, 1});
-    return std::max(left, 0.0) * std::min(1.0, share_factor / static_cast<double>(rows_.size() - next_));
+    const double elapsed = parts_.clock.local().now() - start_;
+    const double overhead = next_ == 0 ? 0.0 : (elapsed - sampling_) / static_cast<double>(next_);
+    double share = (options_.time_budget - elapsed) / static_cast<double>(rows_.size() - next_) - overhead;
+    parts_.world.broadcast({&share, 1});
+    return std::max(share, 0.0);
   }
 
   const RunParts& parts_;
   const RunOptions& options_;
   Progress& progress_;
   double start_;
+  double sampling_ = 0.0;  ///< s, of start_ until now
   std::vector<Row> rows_;
   std::size_t next_ = 0;
   ExitCode worst_ = ExitCode::pass;

@@ -32,10 +32,7 @@ Conclusion conclude(const std::vector<results::RankHeader>& ranks, const std::ve
                     bool digests_are_shared) {
   constexpr auto failed = static_cast<double>(Verification::Outcome::failed);
   constexpr auto mistrusted = static_cast<double>(Verification::Outcome::mistrusted);
-  int failures = 0;
-  for (std::size_t rank = 0; rank < outcomes.size(); ++rank) {
-    if (outcomes[rank] == failed) ++failures;
-  }
+  const auto failures = std::count(outcomes.begin(), outcomes.end(), failed);
   if (failures > 0) {
     const auto first = static_cast<std::size_t>(std::find(outcomes.begin(), outcomes.end(), failed) - outcomes.begin());
     std::string message =
@@ -61,6 +58,10 @@ Conclusion conclude(const std::vector<results::RankHeader>& ranks, const std::ve
   }
   for (std::size_t rank = 0; rank < outcomes.size(); ++rank) {
     if (outcomes[rank] == mistrusted) return {results::Status::mistrusted, "not checked: " + printable(details[rank])};
+  }
+  // A check that passed may have had to leave something out.
+  for (const std::string& detail : details) {
+    if (!detail.empty()) return {results::Status::passed, printable(detail)};
   }
   return {results::Status::passed, ""};
 }
@@ -121,7 +122,7 @@ double median_step(const RunParts& parts, const Samples& samples, bool collectiv
 
 CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which, std::size_t suite_index,
                     std::size_t row, const StoppingRule& rule) {
-  if (!which.skip_reason.empty()) return {results::Status::skipped, which.skip_reason, 0.0};
+  if (!which.skip_reason.empty()) return {results::Status::skipped, which.skip_reason, 0.0, 0.0};
 
   std::unique_ptr<Workload> workload;
   try {
@@ -142,11 +143,13 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
     outcome.status = results::Status::error;
     outcome.message = error.line();
     finish(parts, suite_index, row, outcome);
-    return {outcome.status, outcome.message, 0.0};
+    return {outcome.status, outcome.message, 0.0, 0.0};
   }
 
   parts.clock.synchronise();
+  const double sampling_began = parts.clock.local().now();
   const Samples samples = measure(*workload, parts.world, parts.clock, rule);
+  const double sampling = parts.clock.local().now() - sampling_began;
   Verification verification;
   mpi::agree(parts.world, [&] { verification = workload->verify(); });
 
@@ -171,7 +174,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   auto status = static_cast<std::int64_t>(outcome.status);
   parts.world.broadcast({&status, 1});
   parts.world.broadcast(outcome.message);
-  return {static_cast<results::Status>(status), outcome.message, seconds};
+  return {static_cast<results::Status>(status), outcome.message, seconds, sampling};
 }
 
 }  // namespace rackproof

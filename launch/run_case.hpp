@@ -17,8 +17,9 @@ namespace rackproof {
 /// What came out of a case, the same on every rank.
 struct CaseResult {
   results::Status status = results::Status::not_run;
-  std::string message;   ///< one line: why it was skipped, failed or broke; empty otherwise
-  double seconds = 0.0;  ///< time of one step: the median sample; where ranks are apart, that of the median rank
+  std::string message;    ///< one line: why it was skipped, failed or broke; empty otherwise
+  double seconds = 0.0;   ///< time of one step: the median sample; where ranks are apart, that of the median rank
+  double sampling = 0.0;  ///< s that warm-up and samples took on this rank; the rest is setting up and checking
 };
 
 /// What running a case needs. All of it outlives the runs.

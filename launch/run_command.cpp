@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 
@@ -47,11 +48,34 @@ Peaks agree_on_peaks(const mpi::Communicator& world, Peaks peaks) {
   return peaks;
 }
 
+/// Google Benchmark truncates the file, and ends the process where it cannot.
 void check_benchmark_out(const std::string& path) {
   if (path.empty()) return;
+  if (path.ends_with(".h5") || path.ends_with(".h5.part")) {
+    throw usage_error(
+        fmt::format("--benchmark_out: '{}' is a name for result files; give its report another, such as report.json",
+                    printable(path)));
+  }
+  std::error_code ignored;
+  const bool existed = std::filesystem::exists(path, ignored);
   if (!std::ofstream(path, std::ios::app)) {
     throw usage_error(fmt::format("--benchmark_out: cannot write '{}': {}", printable(path), std::strerror(errno)));
   }
+  if (!existed) std::filesystem::remove(path, ignored);
+}
+
+/// Every variable of this process, "NAME=value".
+std::vector<std::string> environment_variables() {
+  std::vector<std::string> variables;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) variables.emplace_back(*entry);
+  return variables;
+}
+
+/// The arguments of every rank must be those of rank 0: another seed or suite would look like a fault of the machine.
+std::string joined(const std::vector<std::string>& arguments) {
+  std::string text;
+  for (std::size_t i = 1; i < arguments.size(); ++i) text += (i > 1 ? " " : "") + arguments[i];
+  return text;
 }
 
 std::string default_file_name() { return fmt::format("rackproof-{}-{}.h5", host_name(), compact_utc_timestamp()); }
@@ -75,11 +99,13 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   RunOptions options;
   mpi::agree(world, [&] {
     options = check_run_arguments(state.arguments, state.suites);
+    refuse_benchmark_environment(environment_variables());
     check_slurm_task_count(std::getenv("SLURM_NTASKS"), std::getenv("SLURM_STEP_ID"), world.size());
   });
   const BenchmarkFlags& flags = command_line.benchmark_flags;
   const mpi::Topology topology = mpi::discover_topology(world);
   check_same_binary(world, topology, "rackproof " RACKPROOF_VERSION " " + build_id_of_self());
+  check_same_arguments(world, topology, joined(command_line.arguments));
 
   const mpi::RankPlace& place = topology.ranks[static_cast<std::size_t>(world.rank())];
   const int ranks_on_node = topology.ranks_on_node(place.node_index);
@@ -193,7 +219,8 @@ void add_run_command(CLI::App& app, CommandLine& command_line) {
                    "A case ends when the 95 % interval of its median is within +- this")
       ->capture_default_str();
   command->add_option("--max-samples", arguments.max_samples, "... or after so many samples")->capture_default_str();
-  command->add_option("--out,-o", arguments.out, "Result file (default: rackproof-HOST-TIME.h5)");
+  command->add_option("--out,-o", arguments.out, "Result file (default: rackproof-HOST-TIME.h5)")
+      ->each([&arguments](const std::string& /*name*/) { arguments.out_given = true; });
   command->add_flag("--force", arguments.force, "Replace the result file if it exists");
   command
       ->add_option("--label", arguments.labels, "KEY=VALUE kept in the file, such as integrator=NAME; may be repeated")

@@ -116,7 +116,11 @@ results::RunHeader make_run_header(const mpi::Communicator& world, const Platfor
   header.provenance["topology"] = topology_to_json(platform.topology).dump(2);
   header.provenance["machines"] = machines.dump(2);
   header.provenance["libraries"] = libraries.dump(2);
-  header.provenance["labels"] = nlohmann::ordered_json(options.labels).dump(2);
+  nlohmann::ordered_json labels = nlohmann::ordered_json::object();
+  for (const auto& [key, value] : options.labels) {
+    labels[key] = names_a_secret(key) ? "<redacted>" : redact_credentials(value);
+  }
+  header.provenance["labels"] = labels.dump(2);
   return header;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "common/core/error.hpp"
@@ -112,7 +113,8 @@ RunOptions check_run_arguments(const RunArguments& arguments, const std::vector<
   }
   options.suite_options.profile =
       choose<Profile>("--profile", arguments.profile, {{"quick", Profile::quick}, {"accept", Profile::accept}});
-  options.suite_options.seed = arguments.seed;
+  options.suite_options.seed =
+      static_cast<std::uint64_t>(parse_integer(arguments.seed, "--seed", 0, std::numeric_limits<std::int64_t>::max()));
   options.suite_options.cold_buffers = choose<bool>("--buffers", arguments.buffers, {{"cold", true}, {"hot", false}});
   options.suite_options.values = arguments.suite_values;
   options.progress = choose<ProgressMode>(
@@ -131,6 +133,7 @@ RunOptions check_run_arguments(const RunArguments& arguments, const std::vector<
     throw usage_error("--max-samples: must be from 3 to 1000000");
   }
   options.max_samples = arguments.max_samples;
+  if (arguments.out_given && arguments.out.empty()) throw usage_error("--out: needs the name of a file");
   options.out = arguments.out;
   options.force = arguments.force;
   options.labels = parse_labels(arguments.labels);

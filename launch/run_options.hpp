@@ -24,10 +24,11 @@ struct RunArguments {
   std::string precision = "1%";
   std::string progress = "auto";
   std::string out;
+  bool out_given = false;
   std::vector<std::string> labels;
   int threads = 0;
   int max_samples = 1024;
-  std::uint64_t seed = 1;
+  std::string seed = "1";
   int ranks = 2;  ///< `list` alone
   bool force = false;
   bool json = false;  ///< `list` alone

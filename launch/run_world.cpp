@@ -25,25 +25,45 @@ void check_slurm_task_count(const char* slurm_ntasks, const char* slurm_step, in
   }
 }
 
-void check_same_binary(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& identity) {
-  std::string expected = identity;
+namespace {
+
+/// Compares `text` of every rank with rank 0's. `difference` completes "rank 1 on node7 ...", from the two texts.
+template <typename Describe>
+void check_same(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& text,
+                Describe&& describe) {
+  std::string expected = text;
   world.broadcast(expected);
-  const auto all = world.gather(identity);
+  const auto all = world.gather(text);
   mpi::agree(world, [&] {
     if (!world.is_root()) return;
     std::string odd;
     int count = 0;
     for (int rank = 0; rank < world.size(); ++rank) {
-      if (all[static_cast<std::size_t>(rank)] == expected) continue;
+      const std::string& found = all[static_cast<std::size_t>(rank)];
+      if (found == expected) continue;
       if (++count <= 3) {
         odd += fmt::format("{}rank {} on {} has {}", odd.empty() ? "" : ", ", rank,
-                           topology.ranks[static_cast<std::size_t>(rank)].host, all[static_cast<std::size_t>(rank)]);
+                           topology.ranks[static_cast<std::size_t>(rank)].host, found.empty() ? "none" : found);
       }
     }
     if (count == 0) return;
-    throw usage_error(
-        fmt::format("{} of {} ranks run another binary than rank 0 ({}): {}{}; install one build on all nodes", count,
-                    world.size(), expected, odd, count > 3 ? ", ..." : ""));
+    throw usage_error(describe(count, expected, odd + (count > 3 ? ", ..." : "")));
+  });
+}
+
+}  // namespace
+
+void check_same_binary(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& identity) {
+  check_same(world, topology, identity, [&](int count, const std::string& expected, const std::string& odd) {
+    return fmt::format("{} of {} ranks run another binary than rank 0 ({}): {}; install one build on all nodes", count,
+                       world.size(), expected, odd);
+  });
+}
+
+void check_same_arguments(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& arguments) {
+  check_same(world, topology, arguments, [&](int count, const std::string& expected, const std::string& odd) {
+    return fmt::format("{} of {} ranks were started with other arguments than rank 0 ({}): {}; give all the same",
+                       count, world.size(), expected, odd);
   });
 }
 

@@ -17,4 +17,7 @@ void check_slurm_task_count(const char* slurm_ntasks, const char* slurm_step, in
 /// Error (usage) on every rank, naming the first ranks and hosts that differ.
 void check_same_binary(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& identity);
 
+/// Collective. The same for the arguments, joined by blanks.
+void check_same_arguments(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& arguments);
+
 }  // namespace rackproof

@@ -174,7 +174,8 @@ std::string Checker::culprit() const {
     encode(pattern_->type(), pattern_->sum(d.index) + sign * contribution, element.data());
     return contribution != 0 && decode(pattern_->type(), element.data()) == d.received;
   };
-  for (const auto& [sign, what] : {std::pair{-1, "had been left out"}, std::pair{1, "had been counted twice"}}) {
+  for (const int sign : {-1, 1}) {
+    const char* const what = sign < 0 ? "had been left out" : "had been counted twice";
     std::vector<int> suspects;
     for (int rank = 0; rank < pattern_->ranks(); ++rank) {
       if (std::all_of(deviations_.begin(), deviations_.end(),

@@ -19,10 +19,12 @@ namespace {
 
 enum Purpose : std::uint64_t { purpose_a = 1, purpose_b = 2, purpose_check = 3, purpose_poison = 4 };
 
-/// Sets start on pages, so that all of them are aligned alike.
-constexpr std::size_t set_alignment = 4096;
-
-std::size_t aligned(std::size_t bytes) { return (bytes + set_alignment - 1) / set_alignment * set_alignment; }
+/// Operands start on pages, so that those of all sets are aligned alike; small ones on cache lines, so that they fill
+/// what they occupy.
+std::size_t aligned(std::size_t bytes) {
+  const std::size_t alignment = bytes < 4096 ? 64 : 4096;
+  return (bytes + alignment - 1) / alignment * alignment;
+}
 
 /// `sets` equal blocks in one buffer.
 class Pool {
@@ -91,8 +93,8 @@ class GemmWorkload final : public Workload {
                               .layout = product.layout,
                               .weights_for_m = product.weights_for_m,
                               .transposed_weights = false})),
-        sets_(count_sets(a_bytes() + plan_->weight_bytes() + c_bytes(), context.options.cold_buffers,
-                         device_.cache_bytes(), device_.memory_available())),
+        sets_(count_sets(aligned(a_bytes()) + aligned(plan_->weight_bytes()) + aligned(c_bytes()),
+                         context.options.cold_buffers, device_.cache_bytes(), device_.memory_available())),
         a_(device_, a_bytes(), sets_),
         weights_(device_, plan_->weight_bytes(), sets_),
         c_(device_, c_bytes(), sets_) {

@@ -10,8 +10,8 @@
 
 namespace rackproof::gemm {
 
-/// How many sets of (A, B, C) a case rotates through. One set when hot. When cold as many as span twice the cache, at
-/// least two, but no more than fit a quarter of the memory (then one at least).
+/// How many sets of (A, B, C), of `set_bytes` with their padding, a case rotates through. One set when hot. When cold
+/// as many as span twice the cache, at least two, but no more than fit a quarter of the memory (then one at least).
 [[nodiscard]] std::size_t count_sets(std::size_t set_bytes, bool cold, std::size_t cache_bytes,
                                      std::size_t memory_available);
 

@@ -147,11 +147,13 @@ ModelShape find_shape(const std::string& name_or_file) {
     throw usage_error(fmt::format("unknown model '{}'; choose one of {}, or give a FILE.toml with a shape of its own",
                                   printable(name_or_file), preset_names()));
   }
-  constexpr std::size_t limit = 1 << 16;  // a shape is a dozen lines; a pipe or a device file must not be read forever
+  constexpr std::size_t limit = 1 << 16;  // a shape is a dozen lines
   std::error_code ignored;
-  std::ifstream file(name_or_file, std::ios::binary);
+  const bool regular = std::filesystem::is_regular_file(name_or_file, ignored);
+  std::ifstream file;
+  if (regular) file.open(name_or_file, std::ios::binary);  // opening a pipe would wait for its other end
   std::string text(limit + 1, '\0');
-  if (!file || std::filesystem::is_directory(name_or_file, ignored)) {
+  if (!regular || !file) {
     throw usage_error(fmt::format("the model file '{}' cannot be read; check the path (every node must see it)",
                                   printable(name_or_file)));
   }

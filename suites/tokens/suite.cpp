@@ -161,7 +161,7 @@ Case make_case(const Plan& plan, std::int64_t tp, std::int64_t dp, const Platfor
                        {"prompt", prefill ? plan.length : 0},
                        {"context", prefill ? 0 : plan.length},
                        {"sampling", describe(plan.sampling)}};
-  result.collective = tp > 1;
+  result.collective = tp * dp > 1;
   result.work.flop =
       (prefill ? prefill_flop(plan.shape, plan.batch, length) : decode_flop(plan.shape, plan.batch, depth)) / ranks;
   result.work.bytes = (prefill ? prefill_bytes(plan.shape, plan.type, plan.batch, length)
@@ -234,6 +234,7 @@ class TokensSuite final : public Suite {
       // Neighbouring ranks share a model.
       auto group = context.collective.split(static_cast<int>(context.collective.rank() / planned.tp));
       Plan plan = planned.plan;
+      plan.has_peers = which.collective;
       // Replicas compute the same bits if their all-reduces add in the same order: for certain with two ranks, where
       // there is one order, and where all groups lie in one node.
       plan.digest_is_shared = dp == 1 || planned.tp <= 2 || context.platform.topology.nodes == 1;

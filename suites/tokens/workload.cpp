@@ -92,7 +92,7 @@ class TokensWorkload : public Workload {
     }
   }
 
-  [[nodiscard]] bool is_collective() const final { return group_->size() > 1; }
+  [[nodiscard]] bool is_collective() const final { return plan_.has_peers; }
 
   Verification verify() final {
     const std::vector<float> timed = engine_.logits();

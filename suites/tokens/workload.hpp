@@ -27,6 +27,7 @@ struct Plan {
   std::uint64_t seed = 1;
   Sampling sampling;
   bool digest_is_shared = true;
+  bool has_peers = false;  ///< there are other ranks, of this replica or another: the slowest of all sets the time
 
   /// Positions that the cache must hold.
   [[nodiscard]] std::int64_t capacity() const { return phase == Phase::prefill ? length : length + decode_window; }

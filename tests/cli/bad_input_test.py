@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 
 import cli
 from cli import run
@@ -78,6 +79,26 @@ class Arguments(cli.TestCase):
         self.refuse(["run", "--label", "=x"], "--label")
         self.refuse(["run", "--label", "a=1", "--label", "a=2"], "twice")
         self.refuse(["run", "--label", "a=\x1b[31m"], "control")
+
+    def test_flags_of_the_library_with_bad_values(self):
+        for flag in ("--benchmark_time_unit=zz", "--benchmark_color=zz", "--benchmark_context=foo",
+                     "--benchmark_report_aggregates_only=zz", "--benchmark_format=xml", "--benchmark_out=x.h5"):
+            self.refuse(["run", *QUICK, flag], flag.split("=")[0])
+
+    def test_flags_of_the_library_in_the_environment(self):
+        for name in ("BENCHMARK_LIST_TESTS", "BENCHMARK_REPETITIONS", "BENCHMARK_FORMAT"):
+            self.refuse(["run", *QUICK], name, ranks=2, env={name: "2"})
+
+    def test_seed_that_is_no_seed(self):
+        for seed in ("-1", "99999999999999999999999", "x", ""):
+            self.refuse(["run", "--seed", seed], "--seed")
+
+    def test_empty_name_of_the_result_file(self):
+        self.refuse(["run", "--out", ""], "--out")
+
+    def test_model_file_that_is_a_pipe(self):
+        os.mkfifo(self.folder / "pipe.toml")
+        self.refuse(["list", "--suite", "tokens", "--model", self.folder / "pipe.toml"], "pipe.toml")
 
     def test_unknown_model(self):
         self.refuse(["run", "--suite", "tokens", "--model", "llama-9"], "llama-9", "llama-100m")
@@ -161,6 +182,14 @@ class World(cli.TestCase):
     def test_other_number_of_tasks_than_ranks(self):
         result = run("run", *QUICK, cwd=self.folder, ranks=2, env={"SLURM_NTASKS": "4", "SLURM_STEP_ID": "0"})
         self.assert_refused(result, 2, "4 tasks", "2 ranks")
+
+    def test_ranks_with_different_arguments(self):
+        command = [*cli.MPIEXEC, "-n", "1", str(cli.RACKPROOF), "run", *QUICK, ":", "-n", "1", str(cli.RACKPROOF), "run",
+                   *QUICK, "--seed", "2"]
+        result = subprocess.run(command, cwd=self.folder, env=cli.environment(), capture_output=True, text=True,
+                                timeout=60, check=False)
+        self.assert_refused(result, 2, "rank 1", "other arguments")
+        self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_ranks_with_different_binaries(self):
         # The same program but for its build id.

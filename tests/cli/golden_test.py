@@ -21,7 +21,7 @@ def form_of_tables(text):
         row = re.match(r"^(\S+/\S+) ([A-Z]+) ", line)
         if row:
             line = f"{row[1]} {row[2]} ..."
-        if not line.startswith((" sampling", "~", "^", "=", "!")):
+        if not line.startswith((" sampling", "~", "^", "=", "!", "*")):
             lines.append(line)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines) + "\n")
 
