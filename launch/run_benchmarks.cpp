@@ -109,9 +109,10 @@ class Runner {
   std::exception_ptr failure_;
 };
 
-/// The library reads its flags from an argument list that it changes.
-void initialise_library(const BenchmarkFlags& flags, bool is_root) {
-  std::vector<std::string> arguments{"rackproof"};
+/// The library reads its flags from an argument list that it changes; it keeps a pointer to the first of `arguments`,
+/// which must live as long as it runs.
+void initialise_library(const BenchmarkFlags& flags, bool is_root, std::vector<std::string>& arguments) {
+  arguments = {"rackproof"};
   if (flags.repetitions > 1) arguments.push_back(fmt::format("--benchmark_repetitions={}", flags.repetitions));
   if (is_root) {
     arguments.insert(arguments.end(), flags.passed_on.begin(), flags.passed_on.end());
@@ -145,7 +146,8 @@ std::vector<SelectedSuite> repeat_cases(std::vector<SelectedSuite> selected, int
 
 ExitCode run_benchmarks(const RunParts& parts, const RunOptions& options, const BenchmarkFlags& flags,
                         const std::vector<SelectedSuite>& planned, Progress& progress) {
-  initialise_library(flags, parts.world.is_root());
+  std::vector<std::string> arguments;
+  initialise_library(flags, parts.world.is_root(), arguments);
   benchmark::AddCustomContext("rackproof", RACKPROOF_VERSION);
   benchmark::AddCustomContext("ranks", fmt::format("{}", parts.world.size()));
   Runner runner(parts, options, planned, progress);

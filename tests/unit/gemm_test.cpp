@@ -80,8 +80,8 @@ class SpoilingDevice final : public Device {
     std::size_t weight_bytes() const override { return real_->weight_bytes(); }
     void pack(const void* plain, void* packed) override { real_->pack(plain, packed); }
     void run(const void* a, const void* weights, void* c) override {
-      std::vector<std::byte> before(device_.c_bytes_);
-      std::memcpy(before.data(), c, before.size());
+      const auto* const bytes = static_cast<const std::byte*>(c);
+      const std::vector<std::byte> before(bytes, bytes + device_.c_bytes_);
       real_->run(a, weights, c);
       device_.before_ = before;
       device_.spoil_(device_, c, device_.c_bytes_);

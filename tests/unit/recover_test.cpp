@@ -218,7 +218,7 @@ TEST(Recover, leaves_nothing_behind_on_a_full_disk) {
     const pid_t child = ::fork();
     if (child == 0) {
       ::signal(SIGXFSZ, SIG_IGN);
-      ::alarm(30);
+      ::alarm(240);
       const rlimit bound{limit, limit};
       ::setrlimit(RLIMIT_FSIZE, &bound);
       int code = 0;
@@ -280,7 +280,7 @@ TEST(Recover, gives_what_is_left_of_a_part_that_was_cut) {
     ASSERT_EQ(::pipe(ends), 0);
     const pid_t child = ::fork();
     if (child == 0) {
-      ::alarm(20);
+      ::alarm(240);
       std::size_t finished = 0;
       int code = 0;
       try {

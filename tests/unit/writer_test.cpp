@@ -423,7 +423,7 @@ FullDisk run_with_file_limit(const std::filesystem::path& path, const RunHeader&
   if (child == 0) {
     ::close(ends[0]);
     ::signal(SIGXFSZ, SIG_IGN);
-    ::alarm(60);
+    ::alarm(240);
     const rlimit bound{limit, limit};
     ::setrlimit(RLIMIT_FSIZE, &bound);
     std::string line;
