@@ -29,7 +29,7 @@ template <typename T>
 }
 
 /// The weights are read once, in order. A core's own prefetcher stops at each 4 KiB page; asked for two pages ahead, a
-/// single Sapphire Rapids core reads bf16 weights at 16 instead of 12 GB/s (1, 2 and 4 KiB: 13.5, 14, 15). Past the
+/// single Emerald Rapids core reads bf16 weights at 16 instead of 12 GB/s (1, 2 and 4 KiB: 13.5, 14, 15). Past the
 /// end of the weights it does nothing.
 [[gnu::always_inline]] inline void prefetch(const void* at) { __builtin_prefetch(static_cast<const char*>(at) + 8192); }
 
