@@ -98,4 +98,47 @@ esac
 # mpirun hands stderr on through a pipe, so that only this script knows whether somebody is looking.
 progress=()
 [[ -t 2 ]] && progress=(--progress always)
-exec "${launch[@]}" "$build/rackproof" run --device host "${progress[@]}" "$@" </dev/null
+
+# Whatever ends the run early, the user is told what is left of it. In the background, so that a signal that only this
+# script gets is handed on.
+stamp=$(mktemp)
+trap 'rm -f "$stamp"' EXIT
+"${launch[@]}" "$build/rackproof" run --device host "${progress[@]}" "$@" </dev/null &
+run=$!
+stopped=no
+trap 'stopped=yes; kill -TERM "$run" 2>/dev/null' INT TERM HUP
+status=0
+wait "$run" || status=$?
+while kill -0 "$run" 2>/dev/null; do # a trap ends wait, not the run
+  status=0
+  wait "$run" || status=$?
+done
+if [[ $stopped == yes && $status -ne 0 ]]; then
+  what="the run was stopped by a signal"
+else
+  case $status in
+    0 | 1 | 2 | 3 | 4 | 75) exit "$status" ;;
+  esac
+  # Not one of rackproof's exit codes, so it is mpirun's.
+  what="the run broke off: a rank was killed (mpirun ended with $status)"
+fi
+out=
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    --out) out=${2-} && shift ;;
+    --out=*) out=${1#*=} ;;
+  esac
+  [[ $# -gt 0 ]] && shift
+done
+if [[ -n $out ]]; then
+  part=$(find "$out.part" -maxdepth 0 -newer "$stamp" 2>/dev/null || true)
+else
+  part=$(find . -maxdepth 1 -name 'rackproof-*.h5.part' -newer "$stamp" -printf '%T@ %f\n' | sort -n | tail -n 1)
+  part=${part#* }
+fi
+if [[ -n $part ]]; then
+  echo "local.sh: $what; the cases that had finished are in $part; get them with: $build/rackproof recover $part" >&2
+else
+  echo "local.sh: $what; no case had finished; run again" >&2
+fi
+exit 75

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The Debian and Ubuntu packages that rackproof needs, and their installation. Read with `source` by launch/local.sh
-# and tests/run.sh; the names are those of Debian 12 and Ubuntu 24.04.
+# and tests/run.sh, which set `root`, the folder of the sources; the names are those of Debian 12 and Ubuntu 24.04.
 
 # The arrays are for those who read this file.
 # shellcheck disable=SC2034
@@ -24,6 +24,10 @@ test_packages=(
   hdf5-tools python3 python3-h5py python3-xarray python3-h5netcdf python3-netcdf4 python3-pandas python3-scipy
   clang-format-14 clang-tidy-14 shellcheck
 )
+
+# What is compiled in one clone is found in the cache by another.
+# shellcheck disable=SC2154 # root is set by those who read this file
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 
 # missing_packages NAME...: those that are not installed, one a line.
 missing_packages() {

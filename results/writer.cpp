@@ -134,14 +134,18 @@ constexpr Fill zero_fill{H5I_INVALID_HID, nullptr};
 Fill fill_nan() { return {H5T_NATIVE_DOUBLE, &not_a_number}; }
 
 /// Creates a dataset. Without a chunk it is contiguous and gets its space at once, so that a later write neither
-/// allocates nor touches metadata.
+/// allocates nor touches metadata. With one, its first dimension may grow, though it never does: HDF5 then indexes the
+/// chunks by an extensible array, in blocks that stay below a page for the first 2000 chunks or more. The index of a
+/// fixed dimension is one block with one checksum, and a kill between two of its pages would cost every case.
 Handle create(hid_t group, const char* name, hid_t type, std::span<const Dimension> dimensions, const Fill& fill,
               std::span<const hsize_t> chunk = {}) {
   std::vector<hsize_t> extents;
   for (const Dimension& dimension : dimensions) extents.push_back(dimension.length);
+  std::vector<hsize_t> limits = extents;
+  std::fill_n(limits.begin(), std::min<std::size_t>(chunk.size(), 1), H5S_UNLIMITED);
   const Handle space =
       own(extents.empty() ? H5Screate(H5S_SCALAR)
-                          : H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr),
+                          : H5Screate_simple(static_cast<int>(extents.size()), extents.data(), limits.data()),
           H5Sclose, "H5Screate_simple");
   const Handle creation = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "H5Pcreate");
   if (!chunk.empty()) {
@@ -356,6 +360,8 @@ std::vector<char> Writer::State::structure(const RunHeader& header) {
   const Handle creation = own(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "H5Pcreate");
   check(H5Pset_link_creation_order(creation.get(), H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED),
         "H5Pset_link_creation_order");
+  // What is shorter than a page of the file (4 KiB) then lies within one, and a kill cannot tear the write of it.
+  check(H5Pset_file_space_strategy(creation.get(), H5F_FSPACE_STRATEGY_PAGE, false, 1), "H5Pset_file_space_strategy");
   hdf5::MemoryFile memory(creation);
   {
     const Handle root = own(H5Gopen2(memory.get(), "/", H5P_DEFAULT), H5Gclose, "H5Gopen2");

@@ -31,6 +31,13 @@ class Run(cli.TestCase):
                     self.assertRegex(result.stdout, r"allreduce/\S+ +PASSED")
                 self.check_with_python(out)
 
+    def test_openmp_allows_fewer_threads_than_it_is_asked_for(self):
+        result = run("run", "--benchmark_filter=^gemm/.*m512n512k512", "--time-budget", "5s", "--out",
+                     self.folder / "x.h5", env={"OMP_NUM_THREADS": "2", "OMP_THREAD_LIMIT": "1"})
+        self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
+        self.assertRegex(result.stdout, r"devices .*, 1 thread\n")
+        self.assertNotIn("multiplies no", result.stdout)
+
     def check_with_python(self, out):
         """h5py, pandas, xarray with both engines and h5dump agree with each other."""
         script = Path(__file__).parent / "python" / "check_file.py"
