@@ -9,8 +9,11 @@
 
 namespace rackproof {
 
-/// All calls are collective over the ranks of the object, sum where they reduce, and complete on return. Counts are
-/// elements. `send` may equal `receive` where "in place" is said.
+/// No rank, in send_recv().
+inline constexpr int nobody = -1;
+
+/// All calls are collective over the ranks of the object unless said otherwise, sum where they reduce, and complete on
+/// return. Counts are elements. `send` may equal `receive` where "in place" is said.
 class Collective {
  public:
   Collective() = default;
@@ -29,6 +32,10 @@ class Collective {
   virtual void all_gather(const void* send, void* receive, std::size_t count, DataType type) = 0;
   /// data of `root` to all.
   virtual void broadcast(void* data, std::size_t count, DataType type, int root) = 0;
+  /// Sends `send` to rank `to` and receives as much from rank `from` at the same time; either may be this rank, and
+  /// either may be `nobody`: nothing goes or comes on that side, and its pointer is not looked at. Not collective:
+  /// those who name each other call it, with equal count and type. send and receive must not overlap.
+  virtual void send_recv(const void* send, int to, void* receive, int from, std::size_t count, DataType type) = 0;
   virtual void barrier() = 0;
   /// Collective. A sub-group: ranks of one colour, ordered by their rank here.
   [[nodiscard]] virtual std::unique_ptr<Collective> split(int color) = 0;

@@ -147,6 +147,48 @@ TEST(MpiCollective, broadcasts_every_type_from_every_rank) {
   }
 }
 
+/// A message that tells its sender, and one element more that nobody may touch.
+std::vector<std::int32_t> message_of(int rank, std::size_t count) {
+  std::vector<std::int32_t> message(count + 1, -7);
+  for (std::size_t i = 0; i < count; ++i) message[i] = rank * 1000 + static_cast<std::int32_t>(i % 1000);
+  return message;
+}
+
+TEST(MpiCollective, sends_to_one_rank_while_it_receives_from_another) {
+  const auto world = mpi::Communicator::world();
+  const int n = world.size();
+  for (const std::size_t limit : {mpi::largest_piece, std::size_t{3}}) {
+    MpiCollective collective(world, limit);
+    for (const std::size_t count : {0U, 1U, 3U, 7U, 5000U}) {
+      for (int distance = 0; distance < n; ++distance) {
+        const int from = (world.rank() + n - distance) % n;
+        const auto sent = message_of(world.rank(), count);
+        std::vector<std::int32_t> received(count + 1, -7);
+        collective.send_recv(sent.data(), (world.rank() + distance) % n, received.data(), from, count, DataType::i32);
+        EXPECT_EQ(received, message_of(from, count)) << distance;
+      }
+    }
+  }
+}
+
+TEST(MpiCollective, sends_one_way_while_other_ranks_do_nothing) {
+  const auto world = mpi::Communicator::world();
+  MpiCollective collective(world, 4);
+  constexpr std::size_t count = 11;
+  const int last = world.size() - 1;
+  for (int to = 1; to <= last; ++to) {
+    const auto sent = message_of(0, count);
+    std::vector<std::int32_t> received(count + 1, -7);
+    if (world.rank() == 0) {
+      collective.send_recv(sent.data(), to, nullptr, nobody, count, DataType::i32);
+    } else if (world.rank() == to) {
+      collective.send_recv(nullptr, nobody, received.data(), 0, count, DataType::i32);
+      EXPECT_EQ(received, sent);
+    }
+  }
+  collective.send_recv(nullptr, nobody, nullptr, nobody, count, DataType::i32);
+}
+
 TEST(MpiCollective, splits_into_groups_that_reduce_apart) {
   const auto world = mpi::Communicator::world();
   MpiCollective collective(world);

@@ -109,6 +109,7 @@ class NoCollective final : public Collective {
   void all_reduce(const void*, void*, std::size_t, DataType) override {}
   void all_gather(const void*, void*, std::size_t, DataType) override {}
   void broadcast(void*, std::size_t, DataType, int) override {}
+  void send_recv(const void*, int, void*, int, std::size_t, DataType) override {}
   void barrier() override {}
   std::unique_ptr<Collective> split(int) override { return nullptr; }
 };

@@ -87,6 +87,22 @@ void MpiCollective::broadcast(void* data, std::size_t count, DataType type, int 
   });
 }
 
+void MpiCollective::send_recv(const void* send, int to, void* receive, int from, std::size_t count, DataType type) {
+  // All pieces under one tag: messages between two ranks do not overtake each other.
+  constexpr int tag = 0;
+  const bool sends = to != nobody;
+  const bool receives = from != nobody;
+  mpi::in_pieces(count, largest_call_, [&](std::size_t offset, int piece) {
+    const std::size_t bytes = offset * size_of(type);
+    // Open MPI refuses a null pointer with a count above 0, even for MPI_PROC_NULL.
+    mpi::check(MPI_Sendrecv(sends ? static_cast<const std::byte*>(send) + bytes : nullptr, sends ? piece : 0,
+                            mpi_type(type), sends ? to : MPI_PROC_NULL, tag,
+                            receives ? static_cast<std::byte*>(receive) + bytes : nullptr, receives ? piece : 0,
+                            mpi_type(type), receives ? from : MPI_PROC_NULL, tag, ranks_.handle(), MPI_STATUS_IGNORE),
+               "MPI_Sendrecv");
+  });
+}
+
 std::unique_ptr<Collective> MpiCollective::split(int color) {
   return std::unique_ptr<Collective>(new MpiCollective(ranks_.split(color, rank()), bf16_sum_, largest_call_));
 }

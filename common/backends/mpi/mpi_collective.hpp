@@ -24,6 +24,7 @@ class MpiCollective final : public Collective {
   void all_reduce(const void* send, void* receive, std::size_t count, DataType type) override;
   void all_gather(const void* send, void* receive, std::size_t count, DataType type) override;
   void broadcast(void* data, std::size_t count, DataType type, int root) override;
+  void send_recv(const void* send, int to, void* receive, int from, std::size_t count, DataType type) override;
   void barrier() override { ranks_.barrier(); }
   [[nodiscard]] std::unique_ptr<Collective> split(int color) override;
 
