@@ -34,6 +34,7 @@ class Batches {
         end_(largest_batch),
         starts_(largest_batch),
         flags_(largest_batch),
+        delays_(largest_batch),
         figures_(largest_batch),
         shared_(columns * largest_batch + 1) {}
 
@@ -44,11 +45,12 @@ class Batches {
     const Clock& local = clock_.local();
     for (std::size_t i = 0; i < count_; ++i) {
       workload_.prepare();
+      delays_[i] = workload_.delay();
       Punctuality start = Punctuality::on_time;
       if (by_barrier_) {
         starter_.start_by_barrier();
       } else {
-        start = starter_.start_in_window();
+        start = starter_.start_in_window(delays_[i]);
       }
       const double begin = local.now();
       workload_.step();
@@ -63,6 +65,8 @@ class Batches {
   /// From now on by a double barrier.
   void use_barrier() noexcept { by_barrier_ = true; }
   [[nodiscard]] bool by_barrier() const noexcept { return by_barrier_; }
+  /// Some rank had a delay: only the clock tells then when the last one began.
+  [[nodiscard]] bool staggered() const noexcept { return staggered_; }
 
   [[nodiscard]] std::span<const double> begin() const { return {begin_.data(), count_}; }
   [[nodiscard]] std::span<const double> end() const { return {end_.data(), count_}; }
@@ -72,20 +76,22 @@ class Batches {
   [[nodiscard]] double cycle() const noexcept { return cycle_; }      ///< s a step of the last batch, with its start
 
  private:
-  static constexpr std::size_t columns = 4;  // end, begin, duration, late
+  static constexpr std::size_t columns = 5;  // end, begin, duration, late, delay
 
   void share() {
     double* const ends = shared_.data();
     double* const begins = ends + count_;
     double* const durations = begins + count_;
     double* const late = durations + count_;
-    double* const elapsed = late + count_;
+    double* const delays = late + count_;
+    double* const elapsed = delays + count_;
     for (std::size_t i = 0; i < count_; ++i) {
       durations[i] = end_[i] - begin_[i];
       begins[i] = begin_[i] = clock_.to_global(begin_[i]);
       // A duration is this rank's own clock's affair; the drift estimate has no say in it.
       ends[i] = end_[i] = begins[i] + durations[i];
       late[i] = starts_[i] == Punctuality::arrived_late ? 1.0 : 0.0;
+      delays[i] = delays_[i];
       flags_[i] = by_barrier_ ? sample_barrier : starts_[i] == Punctuality::on_time ? 0 : sample_late;
     }
     *elapsed = clock_.local().now() - began_;
@@ -96,6 +102,7 @@ class Batches {
     for (std::size_t i = 0; i < count_; ++i) {
       figures_[i] = by_clock ? ends[i] - begins[i] : durations[i];
       late_samples += late[i];
+      staggered_ = staggered_ || delays[i] > 0.0;
     }
     cycle_ = (*elapsed - elapsed_) / static_cast<double>(count_);
     elapsed_ = *elapsed;
@@ -108,11 +115,13 @@ class Batches {
   Starter starter_;
   double began_;
   bool by_barrier_ = false;
+  bool staggered_ = false;
   std::size_t count_ = 0;
   std::vector<double> begin_;
   std::vector<double> end_;
   std::vector<Punctuality> starts_;
   std::vector<std::uint8_t> flags_;
+  std::vector<double> delays_;
   std::vector<double> figures_;
   std::vector<double> shared_;
   double elapsed_ = 0.0;
@@ -131,7 +140,8 @@ int warm_up(Batches& batches, bool collective, double clock_error, const Stoppin
     const std::span<const double> latest =
         std::span<const double>(figures).last(std::min<std::size_t>(figures.size(), steady_window));
     // A low quantile: what a step takes undisturbed, even on a busy machine.
-    if (collective && !batches.by_barrier() && needs_barrier(clock_error, stats::quantile(latest, 0.1))) {
+    if (collective && !batches.by_barrier() && !batches.staggered() &&
+        needs_barrier(clock_error, stats::quantile(latest, 0.1))) {
       batches.use_barrier();
       figures.clear();  // another start, another figure: warm up in the mode that is measured in
       continue;

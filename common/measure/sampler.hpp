@@ -33,7 +33,8 @@ struct Samples {
 
 /// Collective over `world`. `clock` belongs to `world`. Warms up until steady (at most a fifth of the budget and 1000
 /// steps), then samples as `rule` says. Ranks start each sample at one instant of the global clock, or, where its
-/// error is above 5 % of a collective's time, behind a double barrier. In between, after batches of samples, all ranks
+/// error is above 5 % of a collective's time, behind a double barrier (never where the workload delays a rank). In
+/// between, after batches of samples, all ranks
 /// take the maximum over ranks of every number that a decision needs, so that all decide alike.
 /// What step() or prepare() throws passes through, and then only this rank has left.
 [[nodiscard]] Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalClock& clock,

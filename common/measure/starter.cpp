@@ -36,7 +36,7 @@ Starter::Starter(const mpi::Communicator& world, const mpi::GlobalClock& clock) 
   window_ = shortest_window_;
 }
 
-Punctuality Starter::start_in_window() const {
+Punctuality Starter::start_in_window(double delay) const {
   if (world_->size() == 1) return Punctuality::on_time;
   // Ranks come here from work that took each of them a different time: only after the barrier is the broadcast as
   // short as the window takes it to be.
@@ -45,9 +45,9 @@ Punctuality Starter::start_in_window() const {
   world_->broadcast({&instant, 1});
 
   const Clock& clock = clock_->local();
-  const double start = clock_->to_local(instant);
+  const double start = clock_->to_local(instant) + delay;
   double now = clock.now();
-  if (now > start || start - now > 2.0 * longest_window) return Punctuality::arrived_late;
+  if (now > start || start - now > 2.0 * longest_window + delay) return Punctuality::arrived_late;
   for (long readings = 0; now < start; ++readings) {
     if (readings == most_readings) return Punctuality::woke_late;
     clock.relax();

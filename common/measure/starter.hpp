@@ -20,8 +20,9 @@ class Starter {
   /// Collective. Measures how long a broadcast takes. Both must outlive the object.
   Starter(const mpi::Communicator& world, const mpi::GlobalClock& clock);
 
-  /// Collective. Waits at most some window lengths, whatever the clocks say. A world of one starts at once.
-  [[nodiscard]] Punctuality start_in_window() const;
+  /// Collective. Waits at most some window lengths, and `delay` seconds (of this rank alone) more, whatever the clocks
+  /// say. A world of one starts at once.
+  [[nodiscard]] Punctuality start_in_window(double delay = 0.0) const;
   /// Collective.
   void start_by_barrier() const;
 

@@ -51,6 +51,9 @@ class Workload {
   /// Untimed, before every sample: rotates buffers, restores inputs. Collective calls are allowed if all ranks make
   /// them.
   virtual void prepare() {}
+  /// Seconds after the common start at which this rank begins the step that prepare() made ready: how late it arrives.
+  /// Collective workloads alone. The figure counts from the last arrival on.
+  [[nodiscard]] virtual double delay() const { return 0.0; }
   /// The timed operation. Returns when the operation is complete on this rank.
   virtual void step() = 0;
   /// Checks the output of the last step(). Collective if the workload is.

@@ -55,6 +55,9 @@ class FaultyCollective final : public Collective {
   void broadcast(void* data, std::size_t count, DataType type, int root) override {
     real_.broadcast(data, count, type, root);
   }
+  void send_recv(const void* send, int to, void* receive, int from, std::size_t count, DataType type) override {
+    real_.send_recv(send, to, receive, from, count, type);
+  }
   void barrier() override { real_.barrier(); }
   [[nodiscard]] std::unique_ptr<Collective> split(int color) override { return real_.split(color); }
 

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -36,6 +37,32 @@ struct Of<DataType::i32> {
   using Element = std::int32_t;
   static Element from(int v) { return v; }
 };
+
+template <>
+struct Of<DataType::i8> {
+  using Element = std::int8_t;
+  static Element from(int v) { return static_cast<std::int8_t>(v); }
+};
+
+constexpr Reduction reductions[] = {Reduction::sum, Reduction::min, Reduction::max, Reduction::prod};
+
+/// Products of these are powers of two, and all results are exact in every type.
+int element(Reduction reduction, int rank, std::size_t i) {
+  const int mixed = 3 * rank + static_cast<int>(i % 1000);
+  return reduction == Reduction::prod ? 1 + mixed % 2 : mixed % 7 - 3;
+}
+
+int reduced(Reduction reduction, int ranks, std::size_t i) {
+  int result = element(reduction, 0, i);
+  for (int r = 1; r < ranks; ++r) {
+    const int next = element(reduction, r, i);
+    if (reduction == Reduction::sum) result += next;
+    if (reduction == Reduction::prod) result *= next;
+    if (reduction == Reduction::min) result = std::min(result, next);
+    if (reduction == Reduction::max) result = std::max(result, next);
+  }
+  return result;
+}
 
 template <typename T>
 class AllReduce : public ::testing::Test {};
@@ -79,18 +106,87 @@ TYPED_TEST(AllReduce, sums_vectors_of_any_length_in_place_and_out_of_place) {
   }
 }
 
-TEST(Bf16Sum, rounds_once_to_nearest_even) {
+template <typename T>
+class Reduce : public ::testing::Test {
+ protected:
+  using Traits = Of<T::value>;
+  using Vector = std::vector<typename Traits::Element>;
+
+  /// Elements [first, first + count) of what `value(i)` says, and one more that nobody may touch.
+  template <typename Value>
+  static Vector vector(std::size_t first, std::size_t count, Value value) {
+    Vector made(count + 1, Traits::from(77));
+    for (std::size_t i = 0; i < count; ++i) made[i] = Traits::from(value(first + i));
+    return made;
+  }
+};
+using AllTypes = ::testing::Types<Type<DataType::f64>, Type<DataType::f32>, Type<DataType::bf16>, Type<DataType::i32>,
+                                  Type<DataType::i8>>;
+TYPED_TEST_SUITE(Reduce, AllTypes);
+
+TYPED_TEST(Reduce, every_operation_of_every_type_whole_and_in_pieces) {
+  constexpr DataType type = TypeParam::value;
+  const auto world = mpi::Communicator::world();
+  const int n = world.size();
+  const auto me = static_cast<std::size_t>(world.rank());
+  for (const std::size_t limit : {mpi::largest_piece, std::size_t{9}}) {
+    MpiCollective collective(world, limit);
+    for (const Reduction reduction : reductions) {
+      if (!can_reduce(type, reduction)) {
+        EXPECT_THROW(collective.all_reduce(nullptr, nullptr, 1, type, reduction), Error);
+        continue;
+      }
+      for (const std::size_t count : {0U, 1U, 5U, 24U, 300U}) {
+        const auto all = count * static_cast<std::size_t>(n);
+        const auto mine = [&](std::size_t i) { return element(reduction, world.rank(), i); };
+        const auto wanted = [&](std::size_t i) { return reduced(reduction, n, i); };
+        const auto untouched = [](std::size_t) { return 55; };
+        const auto input = this->vector(0, all, mine);
+
+        auto output = this->vector(0, count, untouched);
+        collective.all_reduce(input.data(), output.data(), count, type, reduction);
+        EXPECT_EQ(output, this->vector(0, count, wanted)) << "all_reduce " << name(reduction);
+
+        output = this->vector(0, count, untouched);
+        collective.reduce_scatter(input.data(), output.data(), count, type, reduction);
+        EXPECT_EQ(output, this->vector(me * count, count, wanted)) << "reduce_scatter " << name(reduction);
+
+        const int root = n / 2;
+        output = this->vector(0, count, untouched);
+        collective.reduce(input.data(), output.data(), count, type, root, reduction);
+        const auto expected = this->vector(0, count, wanted);
+        EXPECT_EQ(output, world.rank() == root ? expected : this->vector(0, count, untouched)) << "reduce";
+        if (world.rank() == root) {
+          auto both = this->vector(0, count, mine);
+          collective.reduce(both.data(), both.data(), count, type, root, reduction);
+          EXPECT_EQ(both, expected) << "reduce in place";
+        } else {
+          collective.reduce(input.data(), nullptr, count, type, root, reduction);
+        }
+        EXPECT_EQ(input, this->vector(0, all, mine));
+      }
+    }
+  }
+}
+
+TEST(Bf16Reductions, sum_and_product_round_once_to_nearest_even) {
   // 256 + 1 lies between 256 and 258: to even, 256. 258 + 1 lies between 258 and 260: to even, 260.
   std::vector<bf16_bits> into{to_bf16(256.0F), to_bf16(258.0F), to_bf16(256.0F), to_bf16(1.0F)};
   const std::vector<bf16_bits> from{to_bf16(1.0F), to_bf16(1.0F), to_bf16(1.5F), to_bf16(0x1.0p-9F)};
-  add_bf16(from.data(), into.data(), into.size());
+  reduce_bf16(Reduction::sum, from.data(), into.data(), into.size());
   EXPECT_EQ(from_bf16(into[0]), 256.0F);
   EXPECT_EQ(from_bf16(into[1]), 260.0F);
   EXPECT_EQ(from_bf16(into[2]), 258.0F);
   EXPECT_EQ(from_bf16(into[3]), 1.0F);
+  // 257 lies half way between 256 and 258 again.
+  into = {to_bf16(128.5F), to_bf16(-3.0F)};
+  const std::vector<bf16_bits> factors{to_bf16(2.0F), to_bf16(0.5F)};
+  reduce_bf16(Reduction::prod, factors.data(), into.data(), into.size());
+  EXPECT_EQ(from_bf16(into[0]), from_bf16(to_bf16(128.5F)) * 2.0F);
+  EXPECT_EQ(from_bf16(into[1]), -1.5F);
 }
 
-TEST(Bf16Sum, is_the_same_in_vectors_and_one_by_one) {
+TEST(Bf16Reductions, are_the_same_in_vectors_and_one_by_one_and_keep_nan) {
   constexpr std::size_t count = 1003;
   std::vector<bf16_bits> from(count);
   std::vector<bf16_bits> into(count);
@@ -98,14 +194,22 @@ TEST(Bf16Sum, is_the_same_in_vectors_and_one_by_one) {
     from[i] = static_cast<bf16_bits>(i * 40503U);
     into[i] = static_cast<bf16_bits>(i * 30011U + 7U);
   }
-  std::vector<bf16_bits> together = into;
-  add_bf16(from.data(), together.data(), count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const float exact = from_bf16(from[i]) + from_bf16(into[i]);
-    if (std::isnan(exact)) {
-      EXPECT_TRUE(std::isnan(from_bf16(together[i]))) << i;
-    } else {
-      EXPECT_EQ(together[i], to_bf16(exact)) << i;
+  const auto exact = [](Reduction reduction, float a, float b) {
+    if (std::isnan(a) || std::isnan(b)) return std::numeric_limits<float>::quiet_NaN();
+    if (reduction == Reduction::sum) return a + b;
+    if (reduction == Reduction::prod) return a * b;
+    return reduction == Reduction::min ? std::min(a, b) : std::max(a, b);
+  };
+  for (const Reduction reduction : {Reduction::sum, Reduction::min, Reduction::max, Reduction::prod}) {
+    std::vector<bf16_bits> together = into;
+    reduce_bf16(reduction, from.data(), together.data(), count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const float wanted = exact(reduction, from_bf16(from[i]), from_bf16(into[i]));
+      if (std::isnan(wanted)) {
+        EXPECT_TRUE(std::isnan(from_bf16(together[i]))) << name(reduction) << i;
+      } else {
+        EXPECT_EQ(from_bf16(together[i]), from_bf16(to_bf16(wanted))) << name(reduction) << i;
+      }
     }
   }
 }
@@ -134,6 +238,30 @@ TEST(MpiCollective, gathers_rows_in_rank_order) {
   }
 }
 
+TEST(MpiCollective, exchanges_a_block_between_every_two_ranks) {
+  const auto world = mpi::Communicator::world();
+  const int n = world.size();
+  for (const std::size_t limit : {mpi::largest_piece, std::size_t{3}}) {
+    MpiCollective collective(world, limit);
+    for (const std::size_t count : {0U, 1U, 7U, 2000U}) {
+      // What `from` sends to `to`.
+      const auto value = [&](int from, int to, std::size_t i) {
+        return static_cast<std::int32_t>((from * n + to) * 2000 + static_cast<int>(i));
+      };
+      std::vector<std::int32_t> sent(count * static_cast<std::size_t>(n));
+      std::vector<std::int32_t> wanted(sent.size() + 1, -7);
+      for (std::size_t i = 0; i < sent.size(); ++i) {
+        const int other = static_cast<int>(i / count);
+        sent[i] = value(world.rank(), other, i % count);
+        wanted[i] = value(other, world.rank(), i % count);
+      }
+      std::vector<std::int32_t> received(wanted.size(), -7);
+      collective.all_to_all(sent.data(), received.data(), count, DataType::i32);
+      EXPECT_EQ(received, wanted) << count;
+    }
+  }
+}
+
 TEST(MpiCollective, broadcasts_every_type_from_every_rank) {
   const auto world = mpi::Communicator::world();
   MpiCollective collective(world, 4);
@@ -145,6 +273,48 @@ TEST(MpiCollective, broadcasts_every_type_from_every_rank) {
       EXPECT_THAT(data, ::testing::Each(root));
     }
   }
+}
+
+/// A message that tells its sender, and one element more that nobody may touch.
+std::vector<std::int32_t> message_of(int rank, std::size_t count) {
+  std::vector<std::int32_t> message(count + 1, -7);
+  for (std::size_t i = 0; i < count; ++i) message[i] = rank * 1000 + static_cast<std::int32_t>(i % 1000);
+  return message;
+}
+
+TEST(MpiCollective, sends_to_one_rank_while_it_receives_from_another) {
+  const auto world = mpi::Communicator::world();
+  const int n = world.size();
+  for (const std::size_t limit : {mpi::largest_piece, std::size_t{3}}) {
+    MpiCollective collective(world, limit);
+    for (const std::size_t count : {0U, 1U, 3U, 7U, 5000U}) {
+      for (int distance = 0; distance < n; ++distance) {
+        const int from = (world.rank() + n - distance) % n;
+        const auto sent = message_of(world.rank(), count);
+        std::vector<std::int32_t> received(count + 1, -7);
+        collective.send_recv(sent.data(), (world.rank() + distance) % n, received.data(), from, count, DataType::i32);
+        EXPECT_EQ(received, message_of(from, count)) << distance;
+      }
+    }
+  }
+}
+
+TEST(MpiCollective, sends_one_way_while_other_ranks_do_nothing) {
+  const auto world = mpi::Communicator::world();
+  MpiCollective collective(world, 4);
+  constexpr std::size_t count = 11;
+  const int last = world.size() - 1;
+  for (int to = 1; to <= last; ++to) {
+    const auto sent = message_of(0, count);
+    std::vector<std::int32_t> received(count + 1, -7);
+    if (world.rank() == 0) {
+      collective.send_recv(sent.data(), to, nullptr, nobody, count, DataType::i32);
+    } else if (world.rank() == to) {
+      collective.send_recv(nullptr, nobody, received.data(), 0, count, DataType::i32);
+      EXPECT_EQ(received, sent);
+    }
+  }
+  collective.send_recv(nullptr, nobody, nullptr, nobody, count, DataType::i32);
 }
 
 TEST(MpiCollective, splits_into_groups_that_reduce_apart) {

@@ -36,7 +36,9 @@ class TestWorkload final : public Workload {
   }
   Verification verify() override { return {}; }
   [[nodiscard]] bool is_collective() const override { return collective_; }
+  [[nodiscard]] double delay() const override { return late_by; }
   [[nodiscard]] int steps() const { return steps_; }
+  double late_by = 0.0;  ///< s, of this rank
 
  private:
   bool collective_;
@@ -106,6 +108,33 @@ TEST(Sampler, a_slow_rank_shows_in_every_figure) {
         EXPECT_GE(samples.figure[i], 0.0049 - (exact ? 0.0 : 2.0 * samples.clock_error));
       }
       expect_whole_and_alike(samples, workload);
+    }
+  }
+}
+
+TEST(Sampler, delayed_ranks_begin_that_much_later_and_the_figure_counts_from_the_last) {
+  const auto world = mpi::Communicator::world();
+  if (world.size() == 1) GTEST_SKIP() << "nobody waits for a rank that is alone";
+  const SteadyClock clock(true);
+  mpi::GlobalClock global(world, clock);
+  // As short as only a barrier could time it, were it not for the delays.
+  TestWorkload workload(true, [](int) {});
+  workload.late_by = 1e-3 * world.rank();
+  StoppingRule rule;
+  rule.max_samples = 20;
+  const Samples samples = measure(workload, world, global, rule);
+  expect_whole_and_alike(samples, workload);
+  for (std::size_t i = 0; i < samples.figure.size(); ++i) {
+    EXPECT_EQ(samples.flags[i] & sample_barrier, 0);
+    std::vector<double> latest{samples.begin[i], samples.end[i], (samples.flags[i] & sample_late) != 0 ? 1.0 : 0.0};
+    std::vector<double> instant{samples.begin[i] - workload.late_by};
+    std::vector<double> first = instant;
+    world.all_reduce_max(latest);
+    world.all_reduce_max(instant);
+    world.all_reduce_min(first);
+    EXPECT_DOUBLE_EQ(samples.figure[i], latest[1] - latest[0]);
+    if (latest[2] == 0.0) {
+      EXPECT_NEAR(instant[0], first[0], 2.0 * samples.clock_error + 3e-4);
     }
   }
 }

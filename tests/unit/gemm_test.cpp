@@ -106,9 +106,13 @@ class NoCollective final : public Collective {
   int rank() const override { return 0; }
   int size() const override { return 1; }
   std::string implementation() const override { return "none"; }
-  void all_reduce(const void*, void*, std::size_t, DataType) override {}
+  void all_reduce(const void*, void*, std::size_t, DataType, Reduction) override {}
+  void reduce(const void*, void*, std::size_t, DataType, int, Reduction) override {}
+  void reduce_scatter(const void*, void*, std::size_t, DataType, Reduction) override {}
+  void all_to_all(const void*, void*, std::size_t, DataType) override {}
   void all_gather(const void*, void*, std::size_t, DataType) override {}
   void broadcast(void*, std::size_t, DataType, int) override {}
+  void send_recv(const void*, int, void*, int, std::size_t, DataType) override {}
   void barrier() override {}
   std::unique_ptr<Collective> split(int) override { return nullptr; }
 };

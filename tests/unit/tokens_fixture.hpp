@@ -27,13 +27,28 @@ class SoloCollective final : public Collective {
   [[nodiscard]] int rank() const override { return 0; }
   [[nodiscard]] int size() const override { return 1; }
   [[nodiscard]] std::string implementation() const override { return "one rank"; }
-  void all_reduce(const void* send, void* receive, std::size_t count, DataType type) override {
+  void all_reduce(const void* send, void* receive, std::size_t count, DataType type,
+                  Reduction /*reduction*/) override {
+    std::memmove(receive, send, count * size_of(type));
+  }
+  void reduce(const void* send, void* receive, std::size_t count, DataType type, int /*root*/,
+              Reduction /*reduction*/) override {
+    std::memmove(receive, send, count * size_of(type));
+  }
+  void reduce_scatter(const void* send, void* receive, std::size_t count, DataType type,
+                      Reduction /*reduction*/) override {
     std::memmove(receive, send, count * size_of(type));
   }
   void all_gather(const void* send, void* receive, std::size_t count, DataType type) override {
     std::memmove(receive, send, count * size_of(type));
   }
+  void all_to_all(const void* send, void* receive, std::size_t count, DataType type) override {
+    std::memmove(receive, send, count * size_of(type));
+  }
   void broadcast(void* /*data*/, std::size_t /*count*/, DataType /*type*/, int /*root*/) override {}
+  void send_recv(const void* send, int to, void* receive, int from, std::size_t count, DataType type) override {
+    if (to != nobody && from != nobody) std::memmove(receive, send, count * size_of(type));
+  }
   void barrier() override {}
   [[nodiscard]] std::unique_ptr<Collective> split(int /*color*/) override { return std::make_unique<SoloCollective>(); }
 };

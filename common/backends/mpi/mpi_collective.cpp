@@ -31,10 +31,11 @@ MPI_Datatype mpi_type(DataType type) {
 }  // namespace
 
 MpiCollective::MpiCollective(const mpi::Communicator& ranks, std::size_t largest_call)
-    : MpiCollective(ranks.duplicate(), std::make_shared<const Bf16Sum>(), largest_call) {}
+    : MpiCollective(ranks.duplicate(), std::make_shared<const Bf16Reductions>(), largest_call) {}
 
-MpiCollective::MpiCollective(mpi::Communicator ranks, std::shared_ptr<const Bf16Sum> bf16_sum, std::size_t largest_call)
-    : ranks_(std::move(ranks)), bf16_sum_(std::move(bf16_sum)), largest_call_(largest_call) {}
+MpiCollective::MpiCollective(mpi::Communicator ranks, std::shared_ptr<const Bf16Reductions> bf16,
+                             std::size_t largest_call)
+    : ranks_(std::move(ranks)), bf16_(std::move(bf16)), largest_call_(largest_call) {}
 
 std::string MpiCollective::implementation() const {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
@@ -50,18 +51,64 @@ std::string MpiCollective::implementation() const {
   return "MPI: " + printable(name);
 }
 
-void MpiCollective::all_reduce(const void* send, void* receive, std::size_t count, DataType type) {
-  if (type == DataType::i8) {
-    throw Error(ExitCode::internal, "mpi", 0, "", "all-reduce of i8 would overflow; it is not offered");
+MPI_Op MpiCollective::operation(DataType type, Reduction reduction) const {
+  if (!can_reduce(type, reduction)) {
+    throw Error(ExitCode::internal, "mpi", 0, "",
+                fmt::format("{} of {} would overflow; it is not offered", name(reduction), name(type)));
   }
-  const MPI_Op operation = type == DataType::bf16 ? bf16_sum_->handle() : MPI_SUM;
+  if (type == DataType::bf16) return bf16_->handle(reduction);
+  switch (reduction) {
+    case Reduction::sum:
+      return MPI_SUM;
+    case Reduction::min:
+      return MPI_MIN;
+    case Reduction::max:
+      return MPI_MAX;
+    case Reduction::prod:
+      return MPI_PROD;
+  }
+  throw Error(ExitCode::internal, "mpi", static_cast<int>(reduction), "", "a reduction that does not exist");
+}
+
+void MpiCollective::all_reduce(const void* send, void* receive, std::size_t count, DataType type, Reduction reduction) {
+  const MPI_Op what = operation(type, reduction);
   const std::size_t size = size_of(type);
   mpi::in_pieces(count, largest_call_, [&](std::size_t offset, int piece) {
     const void* from = send == receive ? MPI_IN_PLACE : static_cast<const std::byte*>(send) + offset * size;
-    mpi::check(MPI_Allreduce(from, static_cast<std::byte*>(receive) + offset * size, piece, mpi_type(type), operation,
+    mpi::check(MPI_Allreduce(from, static_cast<std::byte*>(receive) + offset * size, piece, mpi_type(type), what,
                              ranks_.handle()),
                "MPI_Allreduce");
   });
+}
+
+void MpiCollective::reduce(const void* send, void* receive, std::size_t count, DataType type, int root,
+                           Reduction reduction) {
+  const MPI_Op what = operation(type, reduction);
+  const bool here = rank() == root;
+  mpi::in_pieces(count, largest_call_, [&](std::size_t offset, int piece) {
+    const std::size_t bytes = offset * size_of(type);
+    const void* from = here && send == receive ? MPI_IN_PLACE : static_cast<const std::byte*>(send) + bytes;
+    mpi::check(MPI_Reduce(from, here ? static_cast<std::byte*>(receive) + bytes : nullptr, piece, mpi_type(type), what,
+                          root, ranks_.handle()),
+               "MPI_Reduce");
+  });
+}
+
+void MpiCollective::reduce_scatter(const void* send, void* receive, std::size_t count, DataType type,
+                                   Reduction reduction) {
+  // The library adds up vectors of all blocks, so that the length of these is what has to fit.
+  if (count <= largest_call_ / static_cast<std::size_t>(size())) {
+    mpi::check(MPI_Reduce_scatter_block(send, receive, static_cast<int>(count), mpi_type(type),
+                                        operation(type, reduction), ranks_.handle()),
+               "MPI_Reduce_scatter_block");
+    return;
+  }
+  // Blocks that one call cannot take: each is reduced to its rank.
+  const std::size_t bytes = count * size_of(type);
+  for (int r = 0; r < size(); ++r) {
+    reduce(static_cast<const std::byte*>(send) + static_cast<std::size_t>(r) * bytes, receive, count, type, r,
+           reduction);
+  }
 }
 
 void MpiCollective::all_gather(const void* send, void* receive, std::size_t count, DataType type) {
@@ -79,6 +126,22 @@ void MpiCollective::all_gather(const void* send, void* receive, std::size_t coun
   }
 }
 
+void MpiCollective::all_to_all(const void* send, void* receive, std::size_t count, DataType type) {
+  if (count <= largest_call_) {
+    const int n = static_cast<int>(count);
+    mpi::check(MPI_Alltoall(send, n, mpi_type(type), receive, n, mpi_type(type), ranks_.handle()), "MPI_Alltoall");
+    return;
+  }
+  // Blocks that one call cannot take: in each round every rank sends one and receives one, its own block first.
+  const std::size_t bytes = count * size_of(type);
+  for (int distance = 0; distance < size(); ++distance) {
+    const int to = (rank() + distance) % size();
+    const int from = (rank() + size() - distance) % size();
+    send_recv(static_cast<const std::byte*>(send) + static_cast<std::size_t>(to) * bytes, to,
+              static_cast<std::byte*>(receive) + static_cast<std::size_t>(from) * bytes, from, count, type);
+  }
+}
+
 void MpiCollective::broadcast(void* data, std::size_t count, DataType type, int root) {
   mpi::in_pieces(count, largest_call_, [&](std::size_t offset, int piece) {
     mpi::check(
@@ -87,8 +150,24 @@ void MpiCollective::broadcast(void* data, std::size_t count, DataType type, int 
   });
 }
 
+void MpiCollective::send_recv(const void* send, int to, void* receive, int from, std::size_t count, DataType type) {
+  // All pieces under one tag: messages between two ranks do not overtake each other.
+  constexpr int tag = 0;
+  const bool sends = to != nobody;
+  const bool receives = from != nobody;
+  mpi::in_pieces(count, largest_call_, [&](std::size_t offset, int piece) {
+    const std::size_t bytes = offset * size_of(type);
+    // Open MPI refuses a null pointer with a count above 0, even for MPI_PROC_NULL.
+    mpi::check(MPI_Sendrecv(sends ? static_cast<const std::byte*>(send) + bytes : nullptr, sends ? piece : 0,
+                            mpi_type(type), sends ? to : MPI_PROC_NULL, tag,
+                            receives ? static_cast<std::byte*>(receive) + bytes : nullptr, receives ? piece : 0,
+                            mpi_type(type), receives ? from : MPI_PROC_NULL, tag, ranks_.handle(), MPI_STATUS_IGNORE),
+               "MPI_Sendrecv");
+  });
+}
+
 std::unique_ptr<Collective> MpiCollective::split(int color) {
-  return std::unique_ptr<Collective>(new MpiCollective(ranks_.split(color, rank()), bf16_sum_, largest_call_));
+  return std::unique_ptr<Collective>(new MpiCollective(ranks_.split(color, rank()), bf16_, largest_call_));
 }
 
 }  // namespace rackproof

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "common/backends/collective.hpp"
-#include "common/backends/mpi/bf16_sum.hpp"
+#include "common/backends/mpi/bf16_reductions.hpp"
 #include "common/mpi/communicator.hpp"
 #include "common/mpi/pieces.hpp"
 
@@ -21,17 +21,25 @@ class MpiCollective final : public Collective {
   [[nodiscard]] int rank() const override { return ranks_.rank(); }
   [[nodiscard]] int size() const override { return ranks_.size(); }
   [[nodiscard]] std::string implementation() const override;
-  void all_reduce(const void* send, void* receive, std::size_t count, DataType type) override;
+  void all_reduce(const void* send, void* receive, std::size_t count, DataType type,
+                  Reduction reduction = Reduction::sum) override;
+  void reduce(const void* send, void* receive, std::size_t count, DataType type, int root,
+              Reduction reduction = Reduction::sum) override;
+  void reduce_scatter(const void* send, void* receive, std::size_t count, DataType type,
+                      Reduction reduction = Reduction::sum) override;
   void all_gather(const void* send, void* receive, std::size_t count, DataType type) override;
+  void all_to_all(const void* send, void* receive, std::size_t count, DataType type) override;
   void broadcast(void* data, std::size_t count, DataType type, int root) override;
+  void send_recv(const void* send, int to, void* receive, int from, std::size_t count, DataType type) override;
   void barrier() override { ranks_.barrier(); }
   [[nodiscard]] std::unique_ptr<Collective> split(int color) override;
 
  private:
-  MpiCollective(mpi::Communicator ranks, std::shared_ptr<const Bf16Sum> bf16_sum, std::size_t largest_call);
+  [[nodiscard]] MPI_Op operation(DataType type, Reduction reduction) const;
+  MpiCollective(mpi::Communicator ranks, std::shared_ptr<const Bf16Reductions> bf16, std::size_t largest_call);
 
   mpi::Communicator ranks_;
-  std::shared_ptr<const Bf16Sum> bf16_sum_;
+  std::shared_ptr<const Bf16Reductions> bf16_;
   std::size_t largest_call_;
 };
 
