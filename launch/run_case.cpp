@@ -69,19 +69,24 @@ Conclusion conclude(const std::vector<results::RankHeader>& ranks, const std::ve
 /// Gathers what every rank saw and writes it.
 void write_samples(const RunParts& parts, const Samples& samples, const Verification& verification,
                    std::size_t suite_index, std::size_t row) {
-  // One row a rank: times, begins, flags, the check's error, the digest's bits.
+  // One row a rank: columns of n samples, then the check's error and the digest's bits.
+  constexpr std::size_t columns = 6;
   const std::size_t n = samples.begin.size();
   std::vector<double> packed;
-  packed.reserve(3 * n + 2);
-  for (std::size_t i = 0; i < n; ++i) packed.push_back(samples.end[i] - samples.begin[i]);
-  packed.insert(packed.end(), samples.begin.begin(), samples.begin.end());
-  for (const std::uint8_t flags : samples.flags) packed.push_back(flags);
+  packed.reserve(columns * n + 2);
+  const auto pack = [&packed](const auto& column) { packed.insert(packed.end(), column.begin(), column.end()); };
+  pack(samples.time);
+  pack(samples.begin);
+  pack(samples.flags);
+  pack(samples.switches);
+  pack(samples.probe);
+  pack(samples.steal);
   packed.push_back(verification.error);
   packed.push_back(std::bit_cast<double>(verification.digest));
 
   mpi::agree(parts.world, [&] {
     parts.gatherer.gather(packed, [&](int first_rank, std::span<const double> rows) {
-      const std::size_t length = 3 * n + 2;
+      const std::size_t length = columns * n + 2;
       const std::size_t ranks = rows.size() / length;
       results::RankBlock block;
       block.first_rank = first_rank;
@@ -89,12 +94,18 @@ void write_samples(const RunParts& parts, const Samples& samples, const Verifica
       block.samples.assign(ranks, static_cast<std::int32_t>(n));
       for (std::size_t r = 0; r < ranks; ++r) {
         const auto one = rows.subspan(r * length, length);
-        const auto part = [&one, n](std::size_t index) { return one.subspan(index * n, n); };
-        block.time.insert(block.time.end(), part(0).begin(), part(0).end());
-        block.begin.insert(block.begin.end(), part(1).begin(), part(1).end());
-        for (const double flags : part(2)) block.flags.push_back(static_cast<std::uint8_t>(flags));
-        block.verify_error.push_back(one[3 * n]);
-        block.digest.push_back(std::bit_cast<std::uint64_t>(one[3 * n + 1]));
+        std::size_t next = 0;
+        const auto unpack = [&]<typename T>(std::vector<T>& column) {
+          for (const double value : one.subspan(next++ * n, n)) column.push_back(static_cast<T>(value));
+        };
+        unpack(block.time);
+        unpack(block.begin);
+        unpack(block.flags);
+        unpack(block.switches);
+        unpack(block.probe);
+        unpack(block.steal);
+        block.verify_error.push_back(one[columns * n]);
+        block.digest.push_back(std::bit_cast<std::uint64_t>(one[columns * n + 1]));
       }
       parts.writer->write_block(suite_index, row, block);
     });
@@ -110,9 +121,7 @@ void finish(const RunParts& parts, std::size_t suite_index, std::size_t row, con
 double median_step(const RunParts& parts, const Samples& samples, bool collective) {
   double seconds = stats::median(samples.figure);
   if (collective) return seconds;
-  std::vector<double> own(samples.begin.size());
-  for (std::size_t i = 0; i < own.size(); ++i) own[i] = samples.end[i] - samples.begin[i];
-  const std::vector<double> medians = parts.world.gather(stats::median(own));
+  const std::vector<double> medians = parts.world.gather(stats::median(samples.time));
   if (parts.world.is_root()) seconds = stats::median(medians);
   parts.world.broadcast({&seconds, 1});
   return seconds;
@@ -166,7 +175,9 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
     outcome.message = std::move(message);
   }
   outcome.stop_reason = static_cast<results::StopReason>(samples.stop_reason);
-  outcome.warmup_steps = samples.warmup_steps;
+  outcome.warmup_steps = static_cast<int>(samples.warmup.size());
+  outcome.warmup_time = samples.warmup;
+  outcome.operations = samples.operations;
   outcome.clock_error = samples.clock_error;
   outcome.figure_time = samples.figure;
   finish(parts, suite_index, row, outcome);

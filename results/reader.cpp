@@ -270,6 +270,9 @@ struct ResultFile::State {
   void read_figures(const Handle& group, const std::string& folder, SuiteHeader& suite);
   void check_samples(const Handle& group, const std::string& folder, hsize_t cases) const;
   [[nodiscard]] std::string folder_of(std::size_t suite, std::size_t which) const;
+  /// A row of times of a case, without the NaN at its end; empty where the file has no such dataset.
+  [[nodiscard]] std::vector<double> row_of(std::size_t suite, std::size_t which, const char* name,
+                                           std::int64_t columns) const;
   /// Runs `work`, which reads; puts the file's name to what goes wrong there.
   template <typename Work>
   auto guarded(Work&& work) const;
@@ -429,6 +432,10 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
   const auto statuses = column(schema::status, Kind::integer, H5T_NATIVE_INT, 0);
   const auto stop_reasons = column(schema::stop_reason, Kind::integer, H5T_NATIVE_INT, 0);
   const auto warmup_steps = column(schema::warmup_steps, Kind::integer, H5T_NATIVE_INT, 0);
+  // Of later versions: a file may be without.
+  const auto operations = H5Lexists(group.get(), schema::operations, H5P_DEFAULT) > 0
+                              ? column(schema::operations, Kind::integer, H5T_NATIVE_INT, 0)
+                              : std::vector<int>(cases, 1);
   const auto clock_errors = column(schema::clock_error, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
   const auto flop = column(schema::flop, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
   const auto bytes = column(schema::bytes, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
@@ -445,6 +452,8 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
     results[i].status = static_cast<Status>(statuses[i]);
     results[i].stop_reason = static_cast<StopReason>(stop_reasons[i]);
     results[i].warmup_steps = warmup_steps[i];
+    if (operations[i] < 1) throw damage(fmt::format("{}operations has the value {}", folder, operations[i]));
+    results[i].operations = operations[i];
     results[i].clock_error = clock_errors[i];
     suite.cases[i].flop = flop[i];
     suite.cases[i].bytes = bytes[i];
@@ -611,6 +620,14 @@ RankBlock ResultFile::block(std::size_t suite, std::size_t which, int first_rank
     block.time = Dataset(group.get(), schema::time, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
     block.begin = Dataset(group.get(), schema::begin, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
     block.flags = Dataset(group.get(), schema::flags, prefix).read_part<std::uint8_t>(H5T_NATIVE_UINT8, start, shape);
+    const auto disturbance = [&]<typename T>(const char* name, hid_t type, std::vector<T>& column) {
+      if (H5Lexists(group.get(), name, H5P_DEFAULT) > 0) {
+        column = Dataset(group.get(), name, prefix).read_part<T>(type, start, shape);
+      }
+    };
+    disturbance(schema::switches, H5T_NATIVE_UINT16, block.switches);
+    disturbance(schema::probe, H5T_NATIVE_FLOAT, block.probe);
+    disturbance(schema::steal, H5T_NATIVE_FLOAT, block.steal);
     block.verify_error =
         Dataset(group.get(), schema::verify_error, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start_row, shape_row);
     block.digest =
@@ -623,17 +640,27 @@ RankBlock ResultFile::block(std::size_t suite, std::size_t which, int first_rank
   });
 }
 
-std::vector<double> ResultFile::figure_time(std::size_t suite, std::size_t which) const {
-  const std::string folder = state_->folder_of(suite, which);
-  return state_->guarded([&] {
-    const Handle group = own(H5Gopen2(state_->file.get(), folder.c_str(), H5P_DEFAULT), H5Gclose, "H5Gopen2");
+std::vector<double> ResultFile::State::row_of(std::size_t suite, std::size_t which, const char* name,
+                                              std::int64_t columns) const {
+  const std::string folder = folder_of(suite, which);
+  return guarded([&] {
+    const Handle group = own(H5Gopen2(file.get(), folder.c_str(), H5P_DEFAULT), H5Gclose, "H5Gopen2");
+    std::vector<double> values;
+    if (H5Lexists(group.get(), name, H5P_DEFAULT) <= 0) return values;
     const std::array<hsize_t, 2> start{which, 0};
-    const std::array<hsize_t, 2> shape{1, static_cast<hsize_t>(state_->header.max_samples)};
-    std::vector<double> values =
-        Dataset(group.get(), schema::figure_time, folder + "/").read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
+    const std::array<hsize_t, 2> shape{1, static_cast<hsize_t>(columns)};
+    values = Dataset(group.get(), name, folder + "/").read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
     while (!values.empty() && values.back() != values.back()) values.pop_back();
     return values;
   });
+}
+
+std::vector<double> ResultFile::figure_time(std::size_t suite, std::size_t which) const {
+  return state_->row_of(suite, which, schema::figure_time, state_->header.max_samples);
+}
+
+std::vector<double> ResultFile::warmup_time(std::size_t suite, std::size_t which) const {
+  return state_->row_of(suite, which, schema::warmup_time, schema::warmup_length);
 }
 
 int ResultFile::ranks_per_block() const {

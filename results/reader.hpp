@@ -27,7 +27,7 @@ class ResultFile {
   [[nodiscard]] const RunHeader& header() const;
   /// True where the writer has not closed the file: it is being written, or its run broke off.
   [[nodiscard]] bool unfinished() const;
-  /// Everything but figure_time, which is empty here. suite, which: positions in header().
+  /// Everything but figure_time and warmup_time, which are empty here. suite, which: positions in header().
   [[nodiscard]] const CaseOutcome& outcome(std::size_t suite, std::size_t which) const;
 
   /// Samples of ranks [first_rank, first_rank + ranks). columns is the largest count among them. Throws Error
@@ -35,6 +35,8 @@ class ResultFile {
   [[nodiscard]] RankBlock block(std::size_t suite, std::size_t which, int first_rank, int ranks) const;
   /// s, one a sample of the case.
   [[nodiscard]] std::vector<double> figure_time(std::size_t suite, std::size_t which) const;
+  /// s, one a step of the warm-up, the last schema::warmup_length of them.
+  [[nodiscard]] std::vector<double> warmup_time(std::size_t suite, std::size_t which) const;
   /// How many ranks to ask for at once, for bounded memory.
   [[nodiscard]] int ranks_per_block() const;
 

@@ -39,6 +39,7 @@ void for_each_block(const ResultFile& from, std::size_t suite, std::size_t which
 void copy_case(const ResultFile& from, Writer& to, std::size_t suite, std::size_t which) {
   CaseOutcome outcome = from.outcome(suite, which);
   outcome.figure_time = from.figure_time(suite, which);
+  outcome.warmup_time = from.warmup_time(suite, which);
   const int step = to.ranks_per_block();
   for_each_block(from, suite, which, step, [](const RankBlock&) {});
   for_each_block(from, suite, which, step, [&](const RankBlock& block) { to.write_block(suite, which, block); });

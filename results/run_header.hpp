@@ -74,6 +74,10 @@ struct RankBlock {
   std::vector<double> time;           ///< (ranks x columns) s
   std::vector<double> begin;          ///< (ranks x columns) s on the global clock; or empty: not recorded
   std::vector<std::uint8_t> flags;    ///< (ranks x columns); or empty: all 0
+  /// What disturbed a sample, as in common/measure/sampler.hpp. (ranks x columns); or empty: not recorded.
+  std::vector<std::uint16_t> switches;
+  std::vector<float> probe;           ///< s; (ranks x columns); or empty: NaN
+  std::vector<float> steal;           ///< s; (ranks x columns); or empty: NaN
   std::vector<double> verify_error;   ///< (ranks), 1 is the tolerance; or empty: NaN
   std::vector<std::uint64_t> digest;  ///< (ranks); or empty: 0
 
@@ -85,9 +89,11 @@ struct CaseOutcome {
   Status status = Status::not_run;
   StopReason stop_reason = StopReason::none;
   int warmup_steps = 0;
+  int operations = 1;                                             ///< in one sample; more in the streamed mode
   double clock_error = std::numeric_limits<double>::quiet_NaN();  ///< s
   /// s, one a sample: collective: max(end) - max(begin) over ranks; otherwise the largest time of a rank.
   std::vector<double> figure_time;
+  std::vector<double> warmup_time;  ///< the same of the warm-up; the last schema::warmup_length of them are kept
   /// Of a failure, an error, a skip or a mistrusted case: one line; longer than schema::message_length is cut.
   std::string message;
 };

@@ -1,6 +1,7 @@
 // The one place that names what is in a result file. README.md of this folder has the same as a table.
 //
-// Letters in shapes: R ranks, S samples (RunHeader::max_samples), C cases of a suite, M characters of a message.
+// Letters in shapes: R ranks, S samples (RunHeader::max_samples), C cases of a suite, M characters of a message, W
+// steps of warming up.
 #pragma once
 
 #include <cstdint>
@@ -69,9 +70,16 @@ inline constexpr const char* figure_time = "figure_time";    ///< (C,S) f8, s
 inline constexpr const char* samples = "samples";            ///< (C,R) i4
 inline constexpr const char* verify_error = "verify_error";  ///< (C,R) f8, 1 is the tolerance
 inline constexpr const char* digest = "digest";              ///< (C,R) u8
+inline constexpr const char* switches = "switches";          ///< (C,R,S) u2
+inline constexpr const char* probe = "probe";                ///< (C,R,S) f4, s
+inline constexpr const char* steal = "steal";                ///< (C,R,S) f4, s
 inline constexpr const char* status = "status";              ///< (C) i1
 inline constexpr const char* stop_reason = "stop_reason";    ///< (C) i1
 inline constexpr const char* warmup_steps = "warmup_steps";  ///< (C) i4
+inline constexpr const char* operations = "operations";      ///< (C) i4, in one sample
+inline constexpr const char* warmup = "warmup";              ///< (W) i4 scale
+inline constexpr const char* warmup_time = "warmup_time";    ///< (C,W) f8, s: as figure_time, before sampling began
+inline constexpr std::int64_t warmup_length = 1024;          ///< W
 inline constexpr const char* clock_error = "clock_error";    ///< (C) f8, s
 inline constexpr const char* flop = "flop";                  ///< (C) f8, a step, of one rank
 inline constexpr const char* bytes = "bytes";                ///< (C) f8, a step, of one rank

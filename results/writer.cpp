@@ -59,11 +59,12 @@ bool is_plain_name(std::string_view name) {
 
 bool is_column_name(std::string_view name) {
   static constexpr std::array names{
-      schema::case_name, schema::sample,      schema::character,    schema::time,         schema::begin,
-      schema::flags,     schema::figure_time, schema::samples,      schema::verify_error, schema::digest,
-      schema::status,    schema::stop_reason, schema::warmup_steps, schema::clock_error,  schema::flop,
-      schema::bytes,     schema::tokens,      schema::message_size, schema::collective,   schema::message,
-      schema::rank,      schema::figures};
+      schema::case_name,  schema::sample,      schema::character,    schema::time,         schema::begin,
+      schema::flags,      schema::figure_time, schema::samples,      schema::verify_error, schema::digest,
+      schema::status,     schema::stop_reason, schema::warmup_steps, schema::clock_error,  schema::flop,
+      schema::bytes,      schema::tokens,      schema::message_size, schema::collective,   schema::message,
+      schema::rank,       schema::figures,     schema::switches,     schema::probe,        schema::steal,
+      schema::operations, schema::warmup,      schema::warmup_time};
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
@@ -463,10 +464,26 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
     set_number_attribute<std::uint8_t>(flags.get(), schema::flag_masks, H5T_STD_U8LE, H5T_NATIVE_UINT8, masks, false);
     set_text_attribute(flags.get(), schema::flag_meanings, "late barrier short");
   }
+  describe(create(group.get(), schema::switches, H5T_STD_U16LE, cube, zero_fill, chunk),
+           "involuntary context switches of the rank during the sample");
+  describe(create(group.get(), schema::probe, H5T_IEEE_F32LE, cube, fill_nan(), chunk),
+           "time of a fixed piece of work right after the sample", "s");
+  describe(create(group.get(), schema::steal, H5T_IEEE_F32LE, cube, fill_nan(), chunk),
+           "time that the hypervisor took from the node during the batch of the sample", "s");
   const std::array<Dimension, 2> case_sample{cases, by_sample};
   const std::array<hsize_t, 2> row_chunk{1, max_samples};
   describe(create(group.get(), schema::figure_time, H5T_IEEE_F64LE, case_sample, fill_nan(), row_chunk),
            "time of one operation of the whole job", "s");
+  const Dimension warmup_self{static_cast<hsize_t>(schema::warmup_length), H5I_INVALID_HID};
+  const Handle warmup_scale = create(group.get(), schema::warmup, H5T_STD_I32LE, std::span(&warmup_self, 1), zero_fill);
+  check(H5DSset_scale(warmup_scale.get(), schema::warmup), "H5DSset_scale");
+  std::vector<std::int32_t> warmup_positions(static_cast<std::size_t>(schema::warmup_length));
+  std::iota(warmup_positions.begin(), warmup_positions.end(), 0);
+  write_all(warmup_scale, H5T_NATIVE_INT32, warmup_positions);
+  const std::array<Dimension, 2> case_warmup{cases, Dimension{warmup_self.length, warmup_scale.get()}};
+  const std::array<hsize_t, 2> warmup_chunk{1, warmup_self.length};
+  describe(create(group.get(), schema::warmup_time, H5T_IEEE_F64LE, case_warmup, fill_nan(), warmup_chunk),
+           "time of one operation of the whole job, before sampling began", "s");
   // In chunks too: contiguous, they would cost ranks x cases before anything has run.
   const std::array<hsize_t, 2> rank_chunk{1, chunk_ranks};
   describe(create(group.get(), schema::samples, H5T_STD_I32LE, case_rank, zero_fill, rank_chunk), "number of samples");
@@ -491,6 +508,10 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
       flag_column(schema::stop_reason, "why sampling stopped", stop_values, "none converged budget max_samples", -1));
   describe(create(group.get(), schema::warmup_steps, H5T_STD_I32LE, std::span(&cases, 1), zero_fill),
            "steps before the first sample");
+  static constexpr std::int32_t one_operation = 1;
+  describe(create(group.get(), schema::operations, H5T_STD_I32LE, std::span(&cases, 1),
+                  Fill{H5T_NATIVE_INT32, &one_operation}),
+           "operations in one sample; its times are divided by them");
   describe(create(group.get(), schema::clock_error, H5T_IEEE_F64LE, std::span(&cases, 1), fill_nan()),
            "error of the global clock", "s");
 
@@ -690,7 +711,8 @@ void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& 
   const auto valid_count = [&](std::int32_t n) { return n >= 0 && n <= block.columns; };
   if (block.columns < 0 || columns > state.max_samples || block.first_rank < 0 ||
       static_cast<std::size_t>(block.first_rank) + ranks > state.ranks || block.time.size() != values ||
-      !fits(block.begin.size(), values) || !fits(block.flags.size(), values) ||
+      !fits(block.begin.size(), values) || !fits(block.flags.size(), values) || !fits(block.switches.size(), values) ||
+      !fits(block.probe.size(), values) || !fits(block.steal.size(), values) ||
       !fits(block.verify_error.size(), ranks) || !fits(block.digest.size(), ranks) ||
       !std::all_of(block.samples.begin(), block.samples.end(), valid_count)) {
     throw Error(ExitCode::internal, "results", 0, "",
@@ -716,6 +738,9 @@ void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& 
       write_cube(schema::time, H5T_NATIVE_DOUBLE, block.time, not_a_number);
       write_cube(schema::begin, H5T_NATIVE_DOUBLE, block.begin, not_a_number);
       write_cube(schema::flags, H5T_NATIVE_UINT8, block.flags, std::uint8_t{0});
+      write_cube(schema::switches, H5T_NATIVE_UINT16, block.switches, std::uint16_t{0});
+      write_cube(schema::probe, H5T_NATIVE_FLOAT, block.probe, static_cast<float>(not_a_number));
+      write_cube(schema::steal, H5T_NATIVE_FLOAT, block.steal, static_cast<float>(not_a_number));
     }
     const auto start_row = std::span(start).first<2>();
     const auto count_row = std::span(count).first<2>();
@@ -742,6 +767,12 @@ void Writer::finish_case(std::size_t suite, std::size_t which, const CaseOutcome
     const std::array<hsize_t, 2> start{which, 0};
     const std::array<hsize_t, 2> row{1, figure.size()};
     write_part(file, name + schema::figure_time, H5T_NATIVE_DOUBLE, start, row, figure.data());
+    const std::size_t warmup = std::min(outcome.warmup_time.size(), static_cast<std::size_t>(schema::warmup_length));
+    if (warmup > 0) {
+      const std::array<hsize_t, 2> steps{1, warmup};
+      write_part(file, name + schema::warmup_time, H5T_NATIVE_DOUBLE, start, steps,
+                 outcome.warmup_time.data() + (outcome.warmup_time.size() - warmup));
+    }
     if (!outcome.message.empty()) {
       const std::array<hsize_t, 2> length{1, static_cast<hsize_t>(schema::message_length)};
       write_part(file, name + schema::message, hdf5::character_type().get(), start, length,
@@ -750,6 +781,7 @@ void Writer::finish_case(std::size_t suite, std::size_t which, const CaseOutcome
     write_one(file, name + schema::stop_reason, H5T_NATIVE_INT8, which, static_cast<std::int8_t>(outcome.stop_reason));
     write_one(file, name + schema::warmup_steps, H5T_NATIVE_INT32, which,
               static_cast<std::int32_t>(outcome.warmup_steps));
+    write_one(file, name + schema::operations, H5T_NATIVE_INT32, which, static_cast<std::int32_t>(outcome.operations));
     write_one(file, name + schema::clock_error, H5T_NATIVE_DOUBLE, which, outcome.clock_error);
     check(H5Fflush(state.file.get(), H5F_SCOPE_LOCAL), "H5Fflush");
     if (const int error = state.lock->sync(false); error != 0) state.give_up(os_message(error));

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <span>
 
+#include "common/measure/disturbance.hpp"
 #include "common/measure/starter.hpp"
 #include "common/stats/order_statistics.hpp"
 
@@ -28,68 +29,112 @@ class Batches {
       : workload_(workload),
         world_(world),
         clock_(clock),
+        meter_(clock.local()),
         starter_(world, clock),
         began_(clock.local().now()),
         begin_(largest_batch),
-        end_(largest_batch),
+        time_(largest_batch),
         starts_(largest_batch),
         flags_(largest_batch),
+        switches_(largest_batch),
+        probe_(largest_batch),
         delays_(largest_batch),
         figures_(largest_batch),
         shared_(columns * largest_batch + 1) {}
 
-  /// Collective. `count` steps, then one exchange. Behind it the spans hold what this rank saw of them, and the
+  /// Collective. `count` samples, then one exchange. Behind it the spans hold what this rank saw of them, and the
   /// figures, elapsed() and cycle() are the same on every rank.
   void run(int count) {
     count_ = static_cast<std::size_t>(count);
-    const Clock& local = clock_.local();
+    const double steal = meter_.steal();
     for (std::size_t i = 0; i < count_; ++i) {
-      workload_.prepare();
-      delays_[i] = workload_.delay();
-      Punctuality start = Punctuality::on_time;
-      if (by_barrier_) {
-        starter_.start_by_barrier();
+      const std::int64_t switches = DisturbanceMeter::switches();
+      if (workload_.is_streamed()) {
+        stream(i);
       } else {
-        start = starter_.start_in_window(delays_[i]);
+        isolated(i);
       }
-      const double begin = local.now();
-      workload_.step();
-      const double end = local.now();
-      begin_[i] = begin;
-      end_[i] = end;
-      starts_[i] = start;
+      switches_[i] = static_cast<std::uint16_t>(std::min<std::int64_t>(DisturbanceMeter::switches() - switches, 65535));
+      probe_[i] = static_cast<float>(meter_.probe());
     }
+    steal_ = static_cast<float>(meter_.steal() - steal);
     share();
   }
 
   /// From now on by a double barrier.
   void use_barrier() noexcept { by_barrier_ = true; }
   [[nodiscard]] bool by_barrier() const noexcept { return by_barrier_; }
+  /// From now on so many operations a sample.
+  void use_rows_of(int operations) noexcept { operations_ = operations; }
+  [[nodiscard]] int operations() const noexcept { return operations_; }
   /// Some rank had a delay: only the clock tells then when the last one began.
   [[nodiscard]] bool staggered() const noexcept { return staggered_; }
 
-  [[nodiscard]] std::span<const double> begin() const { return {begin_.data(), count_}; }
-  [[nodiscard]] std::span<const double> end() const { return {end_.data(), count_}; }
-  [[nodiscard]] std::span<const std::uint8_t> flags() const { return {flags_.data(), count_}; }
+  /// Adds what this rank saw of the last batch.
+  void append_to(Samples& samples) const {
+    const auto append = [this](auto& to, const auto& from) {
+      to.insert(to.end(), from.begin(), from.begin() + static_cast<std::ptrdiff_t>(count_));
+    };
+    append(samples.begin, begin_);
+    append(samples.time, time_);
+    append(samples.flags, flags_);
+    append(samples.switches, switches_);
+    append(samples.probe, probe_);
+    append(samples.figure, figures_);
+    samples.steal.insert(samples.steal.end(), count_, steal_);
+  }
   [[nodiscard]] std::span<const double> figures() const { return {figures_.data(), count_}; }
   [[nodiscard]] double elapsed() const noexcept { return elapsed_; }  ///< s since construction, of the slowest rank
   [[nodiscard]] double cycle() const noexcept { return cycle_; }      ///< s a step of the last batch, with its start
 
  private:
-  static constexpr std::size_t columns = 5;  // end, begin, duration, late, delay
+  static constexpr std::size_t columns = 5;  // end, begin, time, late, delay
+
+  void isolated(std::size_t i) {
+    const Clock& local = clock_.local();
+    workload_.prepare();
+    delays_[i] = workload_.delay();
+    Punctuality start = Punctuality::on_time;
+    if (by_barrier_) {
+      starter_.start_by_barrier();
+    } else {
+      start = starter_.start_in_window(delays_[i]);
+    }
+    const double begin = local.now();
+    workload_.step();
+    const double end = local.now();
+    begin_[i] = begin;
+    time_[i] = end - begin;
+    starts_[i] = start;
+  }
+
+  void stream(std::size_t i) {
+    const Clock& local = clock_.local();
+    starter_.start_by_barrier();
+    const double begin = local.now();
+    for (int operation = 0; operation < operations_; ++operation) {
+      workload_.prepare();
+      workload_.step();
+    }
+    const double end = local.now();
+    begin_[i] = begin;
+    time_[i] = (end - begin) / operations_;
+    starts_[i] = Punctuality::on_time;
+    delays_[i] = 0.0;
+  }
 
   void share() {
     double* const ends = shared_.data();
     double* const begins = ends + count_;
-    double* const durations = begins + count_;
-    double* const late = durations + count_;
+    double* const times = begins + count_;
+    double* const late = times + count_;
     double* const delays = late + count_;
     double* const elapsed = delays + count_;
     for (std::size_t i = 0; i < count_; ++i) {
-      durations[i] = end_[i] - begin_[i];
+      // A time is this rank's own clock's affair; the drift estimate has no say in it.
+      times[i] = time_[i];
       begins[i] = begin_[i] = clock_.to_global(begin_[i]);
-      // A duration is this rank's own clock's affair; the drift estimate has no say in it.
-      ends[i] = end_[i] = begins[i] + durations[i];
+      ends[i] = begins[i] + times[i];
       late[i] = starts_[i] == Punctuality::arrived_late ? 1.0 : 0.0;
       delays[i] = delays_[i];
       flags_[i] = by_barrier_ ? sample_barrier : starts_[i] == Punctuality::on_time ? 0 : sample_late;
@@ -97,10 +142,10 @@ class Batches {
     *elapsed = clock_.local().now() - began_;
     world_.all_reduce_max({shared_.data(), columns * count_ + 1});
 
-    const bool by_clock = workload_.is_collective() && !by_barrier_;
+    const bool by_clock = workload_.is_collective() && !by_barrier_ && !workload_.is_streamed();
     double late_samples = 0.0;
     for (std::size_t i = 0; i < count_; ++i) {
-      figures_[i] = by_clock ? ends[i] - begins[i] : durations[i];
+      figures_[i] = by_clock ? ends[i] - begins[i] : times[i];
       late_samples += late[i];
       staggered_ = staggered_ || delays[i] > 0.0;
     }
@@ -112,15 +157,20 @@ class Batches {
   Workload& workload_;
   const mpi::Communicator& world_;
   const mpi::GlobalClock& clock_;
+  DisturbanceMeter meter_;
   Starter starter_;
   double began_;
   bool by_barrier_ = false;
+  int operations_ = 1;
   bool staggered_ = false;
   std::size_t count_ = 0;
   std::vector<double> begin_;
-  std::vector<double> end_;
+  std::vector<double> time_;
   std::vector<Punctuality> starts_;
   std::vector<std::uint8_t> flags_;
+  std::vector<std::uint16_t> switches_;
+  std::vector<float> probe_;
+  float steal_ = 0.0F;
   std::vector<double> delays_;
   std::vector<double> figures_;
   std::vector<double> shared_;
@@ -128,27 +178,38 @@ class Batches {
   double cycle_ = 0.0;
 };
 
-/// Returns the number of steps.
-int warm_up(Batches& batches, bool collective, double clock_error, const StoppingRule& rule) {
-  std::vector<double> figures;
-  figures.reserve(most_warmup_steps);
-  int steps = 0;
-  while (const int count = next_warmup_batch(rule, steps, batches.elapsed(), batches.cycle())) {
+/// Returns the figures of all of it.
+std::vector<double> warm_up(Batches& batches, const Workload& workload, bool collective, double clock_error,
+                            const StoppingRule& rule) {
+  std::vector<double> all;
+  all.reserve(most_warmup_steps);
+  std::size_t first = 0;  // of those in the mode that is measured in
+  bool streams = false;
+  while (const int count = next_warmup_batch(rule, static_cast<int>(all.size()), batches.elapsed(), batches.cycle())) {
     batches.run(count);
-    steps += count;
-    figures.insert(figures.end(), batches.figures().begin(), batches.figures().end());
-    const std::span<const double> latest =
-        std::span<const double>(figures).last(std::min<std::size_t>(figures.size(), steady_window));
+    all.insert(all.end(), batches.figures().begin(), batches.figures().end());
+    const std::span<const double> figures = std::span<const double>(all).subspan(first);
     // A low quantile: what a step takes undisturbed, even on a busy machine.
-    if (collective && !batches.by_barrier() && !batches.staggered() &&
-        needs_barrier(clock_error, stats::quantile(latest, 0.1))) {
+    const double undisturbed = stats::quantile(figures.last(std::min<std::size_t>(figures.size(), steady_window)), 0.1);
+    if (workload.is_streamed()) {
+      // A first operation meets cold caches, and connections that are not there yet: never ask it alone.
+      if (!streams && figures.size() > 1) {
+        batches.use_rows_of(streamed_operations(undisturbed));
+        streams = true;
+        first = all.size();
+        batches.run(1);  // alone, to learn how long a row takes
+        all.push_back(batches.figures().front());
+        continue;
+      }
+    } else if (collective && !batches.by_barrier() && !batches.staggered() && needs_barrier(clock_error, undisturbed)) {
       batches.use_barrier();
-      figures.clear();  // another start, another figure: warm up in the mode that is measured in
+      first = all.size();
       continue;
     }
     if (is_steady(figures)) break;
   }
-  return steps;
+  if (workload.is_streamed() && !streams) batches.use_rows_of(streamed_operations(all.back()));
+  return all;
 }
 
 }  // namespace
@@ -156,25 +217,23 @@ int warm_up(Batches& batches, bool collective, double clock_error, const Stoppin
 Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalClock& clock, const StoppingRule& rule) {
   Samples samples;
   const auto capacity = static_cast<std::size_t>(std::max(rule.max_samples, fewest_samples));
-  samples.begin.reserve(capacity);
-  samples.end.reserve(capacity);
+  for (auto* column : {&samples.begin, &samples.time, &samples.figure}) column->reserve(capacity);
+  for (auto* column : {&samples.probe, &samples.steal}) column->reserve(capacity);
   samples.flags.reserve(capacity);
-  samples.figure.reserve(capacity);
+  samples.switches.reserve(capacity);
   double reading = reading_time(clock.local());
   world.all_reduce_max({&reading, 1});
 
   Batches batches(workload, world, clock);
   const bool collective = workload.is_collective() && world.size() > 1;
-  samples.warmup_steps = warm_up(batches, collective, clock.error(), rule);
+  samples.warmup = warm_up(batches, workload, collective, clock.error(), rule);
+  samples.operations = batches.operations();
 
   int taken = 0;
   while (const int count = next_batch(rule, taken, batches.elapsed(), batches.cycle())) {
     batches.run(count);
     taken += count;
-    samples.begin.insert(samples.begin.end(), batches.begin().begin(), batches.begin().end());
-    samples.end.insert(samples.end.end(), batches.end().begin(), batches.end().end());
-    samples.flags.insert(samples.flags.end(), batches.flags().begin(), batches.flags().end());
-    samples.figure.insert(samples.figure.end(), batches.figures().begin(), batches.figures().end());
+    batches.append_to(samples);
     if (is_converged(rule, samples.figure)) {
       samples.stop_reason = StopReason::converged;
       break;
@@ -182,7 +241,7 @@ Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalC
     samples.stop_reason = taken >= rule.max_samples ? StopReason::max_samples : StopReason::budget;
   }
   for (std::size_t i = 0; i < samples.figure.size(); ++i) {
-    if (reading > clock_reading_share * samples.figure[i]) samples.flags[i] |= sample_short;
+    if (reading > clock_reading_share * samples.figure[i] * samples.operations) samples.flags[i] |= sample_short;
   }
   samples.clock_error = std::max(clock.error(), clock.residual());
   return samples;

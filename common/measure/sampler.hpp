@@ -21,22 +21,30 @@ enum SampleFlag : std::uint8_t {
 /// What one rank saw. All vectors have one entry a sample, warm-up excluded.
 struct Samples {
   std::vector<double> begin;  ///< s, global clock
-  std::vector<double> end;    ///< s, global clock
+  std::vector<double> time;   ///< s, end - begin; streamed: divided by `operations`
   std::vector<std::uint8_t> flags;
+  /// Involuntary context switches of this rank from before the start to after the end, at most 65535.
+  std::vector<std::uint16_t> switches;
+  /// s that a fixed piece of work took on this rank right after the sample (DisturbanceMeter::probe()).
+  std::vector<float> probe;
+  /// s that the hypervisor took from all processors of this node while the batch was measured that this sample is in.
+  std::vector<float> steal;
   /// The figure of each sample, the same on all ranks: collective: max(end) - max(begin) over ranks (with
-  /// sample_barrier: the largest end - begin of a rank); otherwise the largest end - begin of a rank.
+  /// sample_barrier: the largest time of a rank); otherwise, and streamed, the largest time of a rank.
   std::vector<double> figure;
-  int warmup_steps = 0;
+  /// The figures of the warm-up, in order. A streamed case begins with samples of one operation, to learn its time.
+  std::vector<double> warmup;
+  int operations = 1;  ///< in one sample; more where the workload is streamed
   StopReason stop_reason = StopReason::budget;
   double clock_error = 0.0;  ///< s, the larger of before and after the case
 };
 
 /// Collective over `world`. `clock` belongs to `world`. Warms up until steady (at most a fifth of the budget and 1000
 /// steps), then samples as `rule` says. Ranks start each sample at one instant of the global clock, or, where its
-/// error is above 5 % of a collective's time, behind a double barrier (never where the workload delays a rank). In
-/// between, after batches of samples, all ranks
-/// take the maximum over ranks of every number that a decision needs, so that all decide alike.
-/// What step() or prepare() throws passes through, and then only this rank has left.
+/// error is above 5 % of a collective's time, behind a double barrier (never where the workload delays a rank). A
+/// streamed workload starts each row of operations behind a barrier; the row is as long as makes the start not matter.
+/// In between, after batches of samples, all ranks take the maximum over ranks of every number that a decision needs,
+/// so that all decide alike. What step() or prepare() throws passes through, and then only this rank has left.
 [[nodiscard]] Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalClock& clock,
                               const StoppingRule& rule);
 

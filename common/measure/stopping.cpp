@@ -53,6 +53,11 @@ int next_warmup_batch(const StoppingRule& rule, int steps, double elapsed, doubl
   return std::max(0, std::min({fits, steady_window / 2, most_warmup_steps - steps}));
 }
 
+int streamed_operations(double time) {
+  const double wanted = std::ceil(streamed_seconds / std::max(time, streamed_seconds / most_streamed));
+  return std::max(static_cast<int>(wanted), fewest_streamed);
+}
+
 bool needs_barrier(double clock_error, double time) { return clock_error > clock_share * time; }
 
 }  // namespace rackproof

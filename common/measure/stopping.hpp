@@ -44,6 +44,13 @@ inline constexpr double warmup_share = 0.2;  ///< of the budget
 /// is taken alone (steps = 0), to learn the time.
 [[nodiscard]] int next_warmup_batch(const StoppingRule& rule, int steps, double elapsed, double cycle);
 
+/// How many operations a streamed sample has, where one takes `time` seconds: so many that they last
+/// `streamed_seconds`, so that neither the start nor the clock matters, within the bounds below.
+inline constexpr double streamed_seconds = 2e-3;
+inline constexpr int fewest_streamed = 4;
+inline constexpr int most_streamed = 10000;
+[[nodiscard]] int streamed_operations(double time);
+
 /// A clock that is off by more than 5 % of the time cannot tell when ranks began.
 [[nodiscard]] bool needs_barrier(double clock_error, double time);
 

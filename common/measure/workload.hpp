@@ -58,6 +58,9 @@ class Workload {
   virtual void step() = 0;
   /// Checks the output of the last step(). Collective if the workload is.
   virtual Verification verify() = 0;
+  /// True: a sample is a row of operations back to back, prepare() and step() in turn, and its time is that of the row
+  /// divided by their number: the streamed mode. prepare() must then cost next to nothing.
+  [[nodiscard]] virtual bool is_streamed() const { return false; }
   /// True: one operation of all ranks together, whose time is max(end) - max(begin) over ranks. False: every rank
   /// does its own, at the same time, and has its own time.
   [[nodiscard]] virtual bool is_collective() const = 0;

@@ -228,8 +228,7 @@ int run(int argc, char** argv) {
       rule.max_samples = steps;
       rule.budget = 10.0;
       const Samples samples = measure(*workload, world, clock, rule);
-      std::vector<double> seen;
-      for (std::size_t i = 0; i < samples.begin.size(); ++i) seen.push_back(samples.end[i] - samples.begin[i]);
+      const std::vector<double>& seen = samples.time;
       ratios.push_back(stats::median(seen) / stats::median(times));
       bare_times.insert(bare_times.end(), times.begin(), times.end());
       suite_times.insert(suite_times.end(), seen.begin(), seen.end());

@@ -66,7 +66,7 @@ void measure_nothing(benchmark::State& state, const mpi::Communicator& world, mp
   for (auto _ : state) {
     Nothing nothing;
     const Samples samples = measure(nothing, world, clock, rule);
-    steps += samples.warmup_steps + static_cast<double>(samples.figure.size());
+    steps += static_cast<double>(samples.warmup.size() + samples.figure.size());
   }
   state.counters["time_a_step"] = benchmark::Counter(steps, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }

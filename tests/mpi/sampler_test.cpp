@@ -22,7 +22,7 @@ namespace rackproof {
 namespace {
 
 /// A step that is a function of how many there were.
-class TestWorkload final : public Workload {
+class TestWorkload : public Workload {
  public:
   TestWorkload(bool collective, std::function<void(int)> step) : collective_(collective), step_(std::move(step)) {}
   void prepare() override {
@@ -51,13 +51,16 @@ void expect_whole_and_alike(const Samples& samples, const TestWorkload& workload
   const auto world = mpi::Communicator::world();
   const std::size_t n = samples.figure.size();
   EXPECT_EQ(samples.begin.size(), n);
-  EXPECT_EQ(samples.end.size(), n);
+  EXPECT_EQ(samples.time.size(), n);
   EXPECT_EQ(samples.flags.size(), n);
-  EXPECT_EQ(workload.steps(), samples.warmup_steps + static_cast<int>(n));
-  for (std::size_t i = 0; i < n; ++i) EXPECT_LE(samples.begin[i], samples.end[i]);
+  EXPECT_EQ(workload.steps(), static_cast<int>(samples.warmup.size() + n));
+  EXPECT_EQ(samples.switches.size(), n);
+  EXPECT_EQ(samples.probe.size(), n);
+  EXPECT_EQ(samples.steal.size(), n);
+  for (std::size_t i = 0; i < n; ++i) EXPECT_GE(samples.time[i], 0.0);
 
   std::vector<double> highest{static_cast<double>(n), static_cast<double>(samples.stop_reason),
-                              static_cast<double>(samples.warmup_steps), samples.clock_error};
+                              static_cast<double>(samples.warmup.size()), samples.clock_error};
   const std::vector<double> mine = highest;
   world.all_reduce_max(highest);
   ASSERT_EQ(mine, highest);
@@ -126,7 +129,8 @@ TEST(Sampler, delayed_ranks_begin_that_much_later_and_the_figure_counts_from_the
   expect_whole_and_alike(samples, workload);
   for (std::size_t i = 0; i < samples.figure.size(); ++i) {
     EXPECT_EQ(samples.flags[i] & sample_barrier, 0);
-    std::vector<double> latest{samples.begin[i], samples.end[i], (samples.flags[i] & sample_late) != 0 ? 1.0 : 0.0};
+    std::vector<double> latest{samples.begin[i], samples.begin[i] + samples.time[i],
+                               (samples.flags[i] & sample_late) != 0 ? 1.0 : 0.0};
     std::vector<double> instant{samples.begin[i] - workload.late_by};
     std::vector<double> first = instant;
     world.all_reduce_max(latest);
@@ -136,6 +140,63 @@ TEST(Sampler, delayed_ranks_begin_that_much_later_and_the_figure_counts_from_the
     if (latest[2] == 0.0) {
       EXPECT_NEAR(instant[0], first[0], 2.0 * samples.clock_error + 3e-4);
     }
+  }
+}
+
+/// Rows of operations back to back.
+class StreamedWorkload final : public TestWorkload {
+ public:
+  using TestWorkload::TestWorkload;
+  [[nodiscard]] bool is_streamed() const override { return true; }
+};
+
+TEST(Sampler, a_streamed_sample_is_a_row_of_operations_and_its_time_that_of_one) {
+  const auto world = mpi::Communicator::world();
+  const FakeClock clock;
+  mpi::GlobalClock global(world, clock);
+  // The first is slow, as a first operation is; the last rank takes longest.
+  StreamedWorkload workload(true, [&](int step) {
+    clock.advance(step == 0 ? 1e-3 : 1e-5 * (1.0 + 0.5 * world.rank() / std::max(1, world.size() - 1)));
+  });
+  StoppingRule rule;
+  rule.max_samples = 40;
+  rule.budget = 10.0;
+  const Samples samples = measure(workload, world, global, rule);
+  const double longest = world.size() > 1 ? 1.5e-5 : 1e-5;
+  // The clock moves a little with each reading, so the operations seem a little longer when they are alone.
+  EXPECT_NEAR(samples.operations, world.size() > 1 ? 134 : 200, 2);
+  const auto rows = static_cast<int>(samples.figure.size());
+  EXPECT_GT(workload.steps(), rows * samples.operations) << "whole rows, and a warm-up";
+  EXPECT_EQ((workload.steps() - 11) % samples.operations, 0) << "1 + 10 operations alone, then rows";
+  for (const double figure : samples.figure) EXPECT_NEAR(figure, longest, 1e-9);
+  for (const std::uint8_t flags : samples.flags) EXPECT_EQ(flags, 0);
+}
+
+TEST(Sampler, a_streamed_case_without_budget_still_has_rows) {
+  const auto world = mpi::Communicator::world();
+  const FakeClock clock;
+  mpi::GlobalClock global(world, clock);
+  StreamedWorkload workload(true, [&](int) { clock.advance(0.5); });
+  StoppingRule rule;
+  rule.budget = 0.1;
+  const Samples samples = measure(workload, world, global, rule);
+  EXPECT_EQ(samples.operations, fewest_streamed);
+  EXPECT_EQ(samples.figure.size(), 3U);
+  for (const double figure : samples.figure) EXPECT_NEAR(figure, 0.5, 1e-6);
+}
+
+TEST(Sampler, tells_what_disturbed_a_sample) {
+  const auto world = mpi::Communicator::world();
+  const SteadyClock clock(true);
+  mpi::GlobalClock global(world, clock);
+  TestWorkload workload(true, [](int) {});
+  StoppingRule rule;
+  rule.max_samples = 30;
+  const Samples samples = measure(workload, world, global, rule);
+  for (std::size_t i = 0; i < samples.figure.size(); ++i) {
+    EXPECT_GT(samples.probe[i], 1e-7F) << "1000 dependent multiplications";
+    EXPECT_LT(samples.probe[i], 10.0F);
+    EXPECT_GE(samples.steal[i], 0.0F);
   }
 }
 
@@ -162,7 +223,7 @@ TEST(Sampler, takes_three_samples_of_what_is_too_long_for_the_budget) {
   mpi::GlobalClock global(world, clock);
   TestWorkload workload(true, [&](int) { clock.advance(10.0); });
   const Samples samples = measure(workload, world, global, StoppingRule{});
-  EXPECT_EQ(samples.warmup_steps, 1);
+  EXPECT_EQ(static_cast<int>(samples.warmup.size()), 1);
   ASSERT_EQ(samples.figure.size(), 3U);
   EXPECT_EQ(samples.stop_reason, StopReason::budget);
   for (const double figure : samples.figure) EXPECT_NEAR(figure, 10.0, 1e-3);
@@ -203,8 +264,8 @@ TEST(Sampler, warms_up_until_the_time_no_longer_falls) {
   StoppingRule rule;
   rule.budget = 1000.0;
   const Samples samples = measure(workload, world, global, rule);
-  EXPECT_GE(samples.warmup_steps, 60);
-  EXPECT_LE(samples.warmup_steps, 90);
+  EXPECT_GE(static_cast<int>(samples.warmup.size()), 60);
+  EXPECT_LE(static_cast<int>(samples.warmup.size()), 90);
   for (const double figure : samples.figure) EXPECT_NEAR(figure, 0.01, 1e-4);
 }
 
@@ -217,7 +278,7 @@ TEST(Sampler, warm_up_ends_for_a_workload_that_never_settles) {
   rule.budget = 1.0;
   const Samples samples = measure(workload, world, global, rule);
   // 1 + 2 + ... + 19 ms = 0.19 s
-  EXPECT_LE(samples.warmup_steps, 25);
+  EXPECT_LE(static_cast<int>(samples.warmup.size()), 25);
   EXPECT_GE(samples.figure.size(), 3U);
   expect_whole_and_alike(samples, workload);
 }
@@ -360,7 +421,7 @@ TEST(Sampler, keeps_and_flags_the_samples_of_a_late_rank) {
   const Samples samples = measure(late_workload, world, global, rule);
   ASSERT_EQ(samples.figure.size(), 21U);
   for (std::size_t i = 0; preempted && i < samples.flags.size(); ++i) {
-    if ((samples.warmup_steps + static_cast<int>(i) + 1) % 3 != 0) continue;
+    if ((static_cast<int>(samples.warmup.size() + i) + 1) % 3 != 0) continue;
     EXPECT_NE(samples.flags[i] & sample_late, 0) << i;
   }
 }

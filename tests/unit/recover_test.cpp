@@ -111,13 +111,18 @@ void expect_whole_case(const ResultFile& file, std::size_t which, bool with_mess
   if (with_message) {
     EXPECT_EQ(file.outcome(0, which).message, want.message);
   }
+  EXPECT_EQ(file.outcome(0, which).operations, want.operations);
   EXPECT_EQ(file.figure_time(0, which), want.figure_time);
+  EXPECT_EQ(file.warmup_time(0, which), want.warmup_time);
   const RankBlock block = file.block(0, which, 0, 3);
   const RankBlock wanted = example_block(0, which, 0, 3, 30);
   EXPECT_EQ(block.samples, wanted.samples);
   EXPECT_EQ(block.time, wanted.time);
   EXPECT_EQ(block.begin, wanted.begin);
   EXPECT_EQ(block.flags, wanted.flags);
+  EXPECT_EQ(block.switches, wanted.switches);
+  EXPECT_EQ(block.probe, wanted.probe);
+  EXPECT_EQ(block.steal, wanted.steal);
   EXPECT_EQ(block.verify_error, wanted.verify_error);
   EXPECT_EQ(block.digest, wanted.digest);
 }

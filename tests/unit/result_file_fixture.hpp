@@ -125,6 +125,9 @@ inline RankBlock example_block(std::size_t suite, std::size_t which, int first, 
       block.time.push_back(example_time(suite, which, rank, i));
       block.begin.push_back(100.0 + i + 1e-6 * rank);
       block.flags.push_back(i % 10 == 3 ? schema::flag_late : 0);
+      block.switches.push_back(static_cast<std::uint16_t>(i % 7 == 2 ? rank + 1 : 0));
+      block.probe.push_back(2e-6F * static_cast<float>(1 + i % 3));
+      block.steal.push_back(i % 5 == 4 ? 0.01F : 0.0F);
     }
   }
   return block;
@@ -136,6 +139,8 @@ inline CaseOutcome example_outcome(std::size_t suite, std::size_t which, int ran
   outcome.status = status;
   outcome.stop_reason = which == 1 ? StopReason::budget : StopReason::converged;
   outcome.warmup_steps = 5 + static_cast<int>(which);
+  for (int i = 0; i < outcome.warmup_steps; ++i) outcome.warmup_time.push_back(2.0 * example_time(suite, which, 0, i));
+  outcome.operations = 1 + static_cast<int>(which % 3);
   outcome.clock_error = 1e-7;
   for (int i = 0; i < samples; ++i) outcome.figure_time.push_back(example_time(suite, which, ranks - 1, i));
   if (status == Status::failed || status == Status::error) outcome.message = "naïve sum differs on rank 2";

@@ -27,8 +27,7 @@ class SoloCollective final : public Collective {
   [[nodiscard]] int rank() const override { return 0; }
   [[nodiscard]] int size() const override { return 1; }
   [[nodiscard]] std::string implementation() const override { return "one rank"; }
-  void all_reduce(const void* send, void* receive, std::size_t count, DataType type,
-                  Reduction /*reduction*/) override {
+  void all_reduce(const void* send, void* receive, std::size_t count, DataType type, Reduction /*reduction*/) override {
     std::memmove(receive, send, count * size_of(type));
   }
   void reduce(const void* send, void* receive, std::size_t count, DataType type, int /*root*/,

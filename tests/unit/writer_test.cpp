@@ -92,6 +92,8 @@ TEST(Writer, gives_every_sample_of_every_rank_back) {
     EXPECT_EQ(file.outcome(suite, which).status, outcome.status);
     EXPECT_EQ(file.outcome(suite, which).stop_reason, outcome.stop_reason);
     EXPECT_EQ(file.outcome(suite, which).warmup_steps, outcome.warmup_steps);
+    EXPECT_EQ(file.outcome(suite, which).operations, outcome.operations);
+    EXPECT_EQ(file.warmup_time(suite, which), outcome.warmup_time);
     EXPECT_EQ(file.outcome(suite, which).clock_error, outcome.clock_error);
   }
   const RankBlock middle = file.block(0, 0, 1, 1);

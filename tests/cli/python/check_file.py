@@ -23,6 +23,11 @@ COLUMNS = {
     "time": (("case", "rank", "sample"), "f8", "s"),
     "begin": (("case", "rank", "sample"), "f8", "s"),
     "flags": (("case", "rank", "sample"), "u1", None),
+    "switches": (("case", "rank", "sample"), "u2", None),
+    "probe": (("case", "rank", "sample"), "f4", "s"),
+    "steal": (("case", "rank", "sample"), "f4", "s"),
+    "operations": (("case",), "i4", None),
+    "warmup_time": (("case", "warmup"), "f8", "s"),
     "figure_time": (("case", "sample"), "f8", "s"),
     "samples": (("case", "rank"), "i4", None),
     "verify_error": (("case", "rank"), "f8", "1"),
@@ -76,7 +81,8 @@ def check_root(file):
 def check_dataset(group, name, dimensions, kind, units):
     dataset = group[name]
     check(dataset.dtype == np.dtype(kind), f"{dataset.name} is {dataset.dtype}, not {kind}")
-    shape = {"case": len(group["case"]), "sample": len(group["sample"]), "rank": len(group.file["rank"])}
+    shape = {"case": len(group["case"]), "sample": len(group["sample"]), "warmup": len(group["warmup"]),
+             "rank": len(group.file["rank"])}
     check(dataset.shape == tuple(shape[d] for d in dimensions), f"{dataset.name} has the shape {dataset.shape}")
     for i, dimension in enumerate(dimensions):
         scale = group.file["rank"] if dimension == "rank" else group[dimension]
