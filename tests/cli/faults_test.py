@@ -20,8 +20,8 @@ def passed_cases(text):
 
 
 class Kill(cli.TestCase):
-    def start(self, out, log):
-        command = [*cli.MPIEXEC, "-n", "2", str(cli.RACKPROOF), "run", CASES, "--time-budget", "8s", "--out", str(out),
+    def start(self, out, log, budget="8s"):
+        command = [*cli.MPIEXEC, "-n", "2", str(cli.RACKPROOF), "run", CASES, "--time-budget", budget, "--out", str(out),
                    "--progress", "always"]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=cli.environment(),
                                 start_new_session=True)
@@ -59,8 +59,8 @@ class Kill(cli.TestCase):
             out = self.folder / f"run{attempt}.h5"
             log = self.folder / f"log{attempt}"
             with open(log, "wb") as stderr:
-                job = self.start(out, stderr)
-                time.sleep(chance.uniform(0.3, 9.0))
+                job = self.start(out, stderr, "3s")
+                time.sleep(chance.uniform(0.3, 4.0))
                 self.kill_all(job)
             # The progress line of a case appears when all before it have finished.
             begun = re.findall(r"\[ *(\d+)/\d+\]", log.read_text(errors="replace"))

@@ -20,7 +20,8 @@ class Run(cli.TestCase):
         return out, result
 
     def test_every_world_size(self):
-        for ranks in (None, 1, 2, 3, 4, 8):
+        # MPICH's ranks spin where there are more than cores: minutes for 8 of them.
+        for ranks in (None, 1, 2, 3, 4, 8) if "mpich" not in cli.MPIEXEC[0] else (None, 1, 2, 3):
             with self.subTest(ranks=ranks):
                 out, result = self.measure("--force", ranks=ranks)
                 self.assertNotIn("FAILED", result.stdout)
