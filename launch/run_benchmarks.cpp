@@ -5,7 +5,11 @@
 
 #include <algorithm>
 #include <exception>
+#include <numeric>
 #include <optional>
+#include <utility>
+
+#include "common/core/random.hpp"
 
 namespace rackproof {
 namespace {
@@ -18,18 +22,32 @@ struct Row {
   std::size_t row;
 };
 
+/// Fisher and Yates's shuffle, written out because std::shuffle may differ between libraries, and ranks must agree.
+void shuffle(std::vector<std::size_t>& order, std::uint64_t seed) {
+  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random_bits(seed, i) % i]);
+}
+
 /// Hands out rows in order; Google Benchmark calls the same function once a repetition.
 class Runner {
  public:
   Runner(const RunParts& parts, const RunOptions& options, const std::vector<SelectedSuite>& planned,
-         Progress& progress)
+         std::size_t repetitions, Progress& progress)
       : parts_(parts), options_(options), progress_(progress), start_(parts.clock.local().now()) {
     for (std::size_t s = 0; s < planned.size(); ++s) {
-      for (std::size_t c = 0; c < planned[s].cases.size(); ++c) {
-        rows_.push_back({planned[s].suite, &planned[s].cases[c], s, c});
+      std::vector<std::size_t> order(planned[s].cases.size() / repetitions);
+      std::iota(order.begin(), order.end(), std::size_t{0});
+      if (options.shuffled && !planned[s].suite->keeps_order()) shuffle(order, options.order_seed.value_or(0) + s);
+      for (const std::size_t which : order) {
+        for (std::size_t c = which * repetitions; c < (which + 1) * repetitions; ++c) {
+          rows_.push_back({planned[s].suite, &planned[s].cases[c], s, c});
+        }
       }
     }
   }
+
+  /// The case that each repetition in turn belongs to, by the name of its first.
+  [[nodiscard]] const std::string& name(std::size_t position) const { return rows_[position].which->name; }
+  [[nodiscard]] std::size_t size() const noexcept { return rows_.size(); }
 
   void run_next(benchmark::State& state) {
     // An exception must not cross the library: it is kept, and thrown when the library has returned.
@@ -150,15 +168,13 @@ ExitCode run_benchmarks(const RunParts& parts, const RunOptions& options, const 
   initialise_library(flags, parts.world.is_root(), arguments);
   benchmark::AddCustomContext("rackproof", RACKPROOF_VERSION);
   benchmark::AddCustomContext("ranks", fmt::format("{}", parts.world.size()));
-  Runner runner(parts, options, planned, progress);
-  for (const SelectedSuite& suite : planned) {
-    for (std::size_t i = 0; i < suite.cases.size(); i += static_cast<std::size_t>(flags.repetitions)) {
-      benchmark::RegisterBenchmark(suite.cases[i].name.c_str(),
-                                   [&runner](benchmark::State& state) { runner.run_next(state); })
-          ->UseManualTime()
-          ->Iterations(1)
-          ->Unit(benchmark::kMicrosecond);
-    }
+  const auto repetitions = static_cast<std::size_t>(flags.repetitions);
+  Runner runner(parts, options, planned, repetitions, progress);
+  for (std::size_t i = 0; i < runner.size(); i += repetitions) {
+    benchmark::RegisterBenchmark(runner.name(i).c_str(), [&runner](benchmark::State& state) { runner.run_next(state); })
+        ->UseManualTime()
+        ->Iterations(1)
+        ->Unit(benchmark::kMicrosecond);
   }
   QuietReporter quiet;
   const bool library_prints = parts.world.is_root() && !flags.format.empty();

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <random>
 
 #include "common/backends/backend.hpp"
 #include "common/core/clock.hpp"
@@ -94,6 +95,14 @@ void list_names(const std::vector<SelectedSuite>& selected) {
   }
 }
 
+/// The same on every rank, another one in each launch.
+std::uint64_t draw_order_seed(const mpi::Communicator& world) {
+  std::int64_t seed = 0;
+  if (world.is_root()) seed = static_cast<std::int64_t>(std::random_device{}());
+  world.broadcast({&seed, 1});
+  return static_cast<std::uint64_t>(seed);
+}
+
 /// Everything after MPI is up.
 ExitCode run_in_world(const RunState& state, const CommandLine& command_line, const mpi::Communicator& world) {
   RunOptions options;
@@ -143,6 +152,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
     return ExitCode::pass;
   }
 
+  if (options.shuffled && !options.order_seed) options.order_seed = draw_order_seed(world);
   const std::vector<SelectedSuite> planned = repeat_cases(std::move(selected), flags.repetitions);
   results::RunHeader header;
   mpi::agree(world, [&] {
@@ -219,6 +229,11 @@ void add_run_command(CLI::App& app, CommandLine& command_line) {
                    "A case ends when the 95 % interval of its median is within +- this")
       ->capture_default_str();
   command->add_option("--max-samples", arguments.max_samples, "... or after so many samples")->capture_default_str();
+  command
+      ->add_option("--order", arguments.order,
+                   "Of the cases: shuffled (anew in each launch), listed, or the number of a shuffle to repeat (a file "
+                   "has it in its configuration)")
+      ->capture_default_str();
   command->add_option("--out,-o", arguments.out, "Result file (default: rackproof-HOST-TIME.h5)")
       ->each([&arguments](const std::string& /*name*/) { arguments.out_given = true; });
   command->add_flag("--force", arguments.force, "Replace the result file if it exists");

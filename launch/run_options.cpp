@@ -12,6 +12,9 @@
 namespace rackproof {
 namespace {
 
+/// What a JSON reader keeps of a number, whatever its language.
+constexpr std::int64_t most_order_seed = std::int64_t{1} << 53;
+
 std::vector<std::string> split_list(const std::string& text) {
   std::vector<std::string> parts(1);
   for (const char c : text) {
@@ -113,6 +116,10 @@ RunOptions check_run_arguments(const RunArguments& arguments, const std::vector<
   }
   options.suite_options.profile =
       choose<Profile>("--profile", arguments.profile, {{"quick", Profile::quick}, {"accept", Profile::accept}});
+  options.shuffled = arguments.order != "listed";
+  if (options.shuffled && arguments.order != "shuffled") {
+    options.order_seed = static_cast<std::uint64_t>(parse_integer(arguments.order, "--order", 0, most_order_seed));
+  }
   options.suite_options.seed =
       static_cast<std::uint64_t>(parse_integer(arguments.seed, "--seed", 0, std::numeric_limits<std::int64_t>::max()));
   options.suite_options.cold_buffers = choose<bool>("--buffers", arguments.buffers, {{"cold", true}, {"hot", false}});

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ struct RunArguments {
   int threads = 0;
   int max_samples = 1024;
   std::string seed = "1";
+  std::string order = "shuffled";
   int ranks = 2;  ///< `list` alone
   bool force = false;
   bool json = false;  ///< `list` alone
@@ -45,7 +47,9 @@ struct RunOptions {
   int threads = 0;
   int max_samples = 0;
   ProgressMode progress = ProgressMode::automatic;
-  std::string out;  ///< empty: named after host and time
+  bool shuffled = true;                     ///< cases run in another order than listed
+  std::optional<std::uint64_t> order_seed;  ///< of the shuffle; none: to be drawn, and then the same on all ranks
+  std::string out;                          ///< empty: named after host and time
   bool force = false;
   std::map<std::string, std::string> labels;
 };

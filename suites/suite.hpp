@@ -88,6 +88,8 @@ class Suite {
   [[nodiscard]] virtual std::vector<OptionSpec> options() const { return {}; }
   /// The same on every rank, for equal arguments. Throws Error (usage) for options that make no sense here.
   [[nodiscard]] virtual std::vector<Case> cases(const Options& options, const Platform& platform) const = 0;
+  /// True where a case depends on those listed before it: the launch then does not shuffle them.
+  [[nodiscard]] virtual bool keeps_order() const { return false; }
   /// Collective. Allocates and fills everything that step() needs.
   [[nodiscard]] virtual std::unique_ptr<Workload> make(const Case& which, const Context& context) const = 0;
 };

@@ -39,6 +39,24 @@ class Run(cli.TestCase):
         self.assertRegex(result.stdout, r"devices .*, 1 thread\n")
         self.assertNotIn("multiplies no", result.stdout)
 
+    def test_order_of_cases_is_shuffled_recorded_and_can_be_repeated(self):
+        import h5py
+        orders = {}
+        for order in ("listed", "7", "7", "shuffled"):
+            out, report = self.folder / "x.h5", self.folder / "report.json"
+            result = run("run", "--benchmark_filter=^gemm/.*m512n512k512", "--time-budget", "2s", "--order", order, "--force",
+                         "--out", out, f"--benchmark_out={report}", ranks=2)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            with h5py.File(out) as file:
+                listed = list(file["suites/gemm/case"].asstr())
+                recorded = json.loads(file["provenance/configuration"].asstr()[()])["order"]
+            names = [one["run_name"].partition("/iterations")[0] for one in json.loads(report.read_text())["benchmarks"]]
+            self.assertEqual(sorted(names), sorted(listed))
+            self.assertEqual(recorded if order == "listed" else str(recorded), order if order != "shuffled" else str(recorded))
+            self.assertEqual(orders.setdefault(order, names), names)
+        self.assertEqual(orders["listed"], listed)
+        self.assertNotEqual(orders["7"], listed)
+
     def check_with_python(self, out):
         """h5py, pandas, xarray with both engines and h5dump agree with each other."""
         script = Path(__file__).parent / "python" / "check_file.py"
