@@ -21,10 +21,15 @@ void add_show_command(CLI::App& app, CommandLine& command_line) {
   command->add_option("FILE", state->file, "Result file, finished or not")->required();
   command->add_option("--case", state->options.case_regex, "Only the cases whose name matches this regular expression");
   command->add_flag("--ranks", state->options.ranks, "One row a rank");
+  command
+      ->add_flag("--quantiles", state->options.quantiles,
+                 "p50, p90, p99 and p99.9 of the time with upper 95 % bounds, instead of figures")
+      ->excludes("--ranks");
   command->footer(
       "Examples:\n"
       "  rackproof show rack7.h5\n"
-      "  rackproof show rack7.h5 --case 'gemm/bf16' --ranks");
+      "  rackproof show rack7.h5 --case 'gemm/bf16' --ranks\n"
+      "  rackproof show rack7.h5 --case allreduce --quantiles");
   command->callback([state, &command_line] {
     command_line.action = [state] {
       fmt::print("{}", results::show(state->file, state->options));

@@ -21,6 +21,7 @@
 #include "common/core/units.hpp"
 #include "common/stats/order_statistics.hpp"
 #include "results/part_file.hpp"
+#include "results/quantile_table.hpp"
 #include "results/reader.hpp"
 #include "results/table.hpp"
 
@@ -540,7 +541,8 @@ std::string show(const std::filesystem::path& path, const ShowOptions& options) 
       cases.push_back(c);
       shown.emplace_back(name, file.outcome(s, c).status);
     }
-    if (!cases.empty()) tables += page.suite(s, cases);
+    if (cases.empty()) continue;
+    tables += options.quantiles ? "\n" + quantile_table(file, s, cases, page_width) : page.suite(s, cases);
   }
   if (shown.empty()) {
     throw usage_error(fmt::format("no case of {} matches '{}'; its first is '{}'", quoted(path),

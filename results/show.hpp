@@ -9,6 +9,7 @@ namespace rackproof::results {
 struct ShowOptions {
   std::string case_regex{};  ///< ECMAScript, found anywhere in the case's name; empty: all
   bool ranks = false;        ///< one row a rank
+  bool quantiles = false;    ///< p50, p90, p99 and p99.9 of the job's time, with upper bounds, instead of figures
 };
 
 /// Header lines, a table a suite, and a summary line; ends with a newline. Throws Error (usage) where the file is

@@ -92,6 +92,35 @@ std::optional<Interval> median_interval(std::span<const double> values, double c
   return Interval{lower, upper};
 }
 
+long fewest_for_upper_bound(double q, double confidence) {
+  if (!(q > 0.0 && q < 1.0 && confidence > 0.0 && confidence < 1.0)) return std::numeric_limits<long>::max();
+  return std::max(1L, static_cast<long>(std::ceil(std::log1p(-confidence) / std::log(q))));
+}
+
+std::optional<double> quantile_upper_bound(std::span<const double> values, double q, double confidence,
+                                           double effective) {
+  std::vector<double> kept = without_nan(values);
+  const auto n = static_cast<long>(kept.size());
+  const long trials = effective > 0.0 ? std::min(static_cast<long>(std::floor(effective)), n) : n;
+  if (trials < fewest_for_upper_bound(q, confidence)) return std::nullopt;
+
+  const boost::math::binomial_distribution<double> binomial(static_cast<double>(trials), q);
+  const auto covered = [&](long k) { return boost::math::cdf(binomial, static_cast<double>(k - 1)) >= confidence; };
+  const double spread = std::sqrt(static_cast<double>(trials) * q * (1.0 - q));
+  long k = std::clamp(static_cast<long>(static_cast<double>(trials) * q + 1.6 * spread), 1L, trials);
+  while (k < trials && !covered(k)) ++k;
+  while (k > 1 && covered(k - 1)) --k;
+
+  // The same fraction of the real sample, rounded upwards.
+  std::size_t index = static_cast<std::size_t>(k) - 1;
+  if (trials != n) {
+    const double scale = static_cast<double>(n - 1) / static_cast<double>(std::max(trials - 1, 1L));
+    index = std::min(static_cast<std::size_t>(std::ceil(static_cast<double>(index) * scale)),
+                     static_cast<std::size_t>(n) - 1);
+  }
+  return select(kept, index);
+}
+
 std::vector<double> mid_ranks(std::span<const double> values) {
   std::vector<std::size_t> order(values.size());
   std::iota(order.begin(), order.end(), std::size_t{0});

@@ -25,6 +25,15 @@ struct Interval {
 [[nodiscard]] std::optional<Interval> median_interval(std::span<const double> values, double confidence = 0.95,
                                                       double effective = 0.0);
 
+/// An upper bound of the q-quantile that holds with `confidence` whatever the distribution: the order statistic x(k)
+/// with the smallest k for which P(B <= k - 1) >= confidence, B binomial(n, q) (Hahn and Meeker, Statistical Intervals,
+/// 1991, section 5.2). Empty where even the largest value is too small with more than 1 - confidence:
+/// n < fewest_for_upper_bound(q). `effective` as in median_interval(). q in (0, 1).
+[[nodiscard]] std::optional<double> quantile_upper_bound(std::span<const double> values, double q,
+                                                         double confidence = 0.95, double effective = 0.0);
+/// The smallest n with 1 - q^n >= confidence: 5, 29, 299 and 2995 for 0.5, 0.9, 0.99 and 0.999 at 95 %.
+[[nodiscard]] long fewest_for_upper_bound(double q, double confidence = 0.95);
+
 /// n (1 - r1) / (1 + r1) with r1 the lag-1 autocorrelation of the ranks of the values, within [1, n].
 [[nodiscard]] double effective_sample_size(std::span<const double> values);
 

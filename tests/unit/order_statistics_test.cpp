@@ -144,6 +144,49 @@ TEST(MedianInterval, covers_the_true_median_as_often_as_it_says) {
   EXPECT_NEAR(covered / static_cast<double>(trials), 0.9615, 0.010);
 }
 
+TEST(QuantileUpperBound, needs_as_many_values_as_the_tail_asks_for) {
+  // ceil(log(0.05) / log(q))
+  EXPECT_EQ(fewest_for_upper_bound(0.5), 5);
+  EXPECT_EQ(fewest_for_upper_bound(0.9), 29);
+  EXPECT_EQ(fewest_for_upper_bound(0.99), 299);
+  EXPECT_EQ(fewest_for_upper_bound(0.999), 2995);
+  EXPECT_FALSE(quantile_upper_bound(one_to(2994), 0.999).has_value());
+  EXPECT_EQ(quantile_upper_bound(one_to(2995), 0.999), 2995.0);
+  EXPECT_FALSE(quantile_upper_bound(one_to(4), 0.5).has_value());
+  EXPECT_FALSE(quantile_upper_bound(std::vector<double>{}, 0.5).has_value());
+  for (const double q : {0.0, 1.0, nan}) EXPECT_FALSE(quantile_upper_bound(one_to(100), q).has_value());
+}
+
+TEST(QuantileUpperBound, is_the_order_statistic_of_the_binomial_distribution) {
+  // The smallest k with P(B <= k - 1) >= 0.95, summed in exact fractions.
+  EXPECT_EQ(quantile_upper_bound(one_to(5), 0.5), 5.0);
+  EXPECT_EQ(quantile_upper_bound(one_to(100), 0.5), 59.0);
+  EXPECT_EQ(quantile_upper_bound(one_to(100), 0.9), 96.0);
+  EXPECT_EQ(quantile_upper_bound(one_to(1024), 0.99), 1020.0);
+  EXPECT_EQ(quantile_upper_bound(one_to(10000), 0.999), 9996.0);
+}
+
+TEST(QuantileUpperBound, moves_outwards_with_fewer_effective_values) {
+  // 50 effective values: the 47th or so of 50 is the fraction (k - 1) / 49 of the ranks of 1..1000, rounded upwards.
+  const double k = quantile_upper_bound(one_to(50), 0.9).value();
+  EXPECT_EQ(quantile_upper_bound(one_to(1000), 0.9, 0.95, 50.0), std::ceil((k - 1.0) * 999.0 / 49.0) + 1.0);
+  EXPECT_FALSE(quantile_upper_bound(one_to(1000), 0.9, 0.95, 28.0).has_value());
+}
+
+TEST(QuantileUpperBound, holds_as_often_as_it_says) {
+  std::mt19937_64 random(99);
+  std::exponential_distribution<double> draw;
+  constexpr int trials = 2000;
+  int held = 0;
+  for (int trial = 0; trial < trials; ++trial) {
+    std::vector<double> values(350);
+    for (double& v : values) v = draw(random);
+    held += quantile_upper_bound(values, 0.99).value() >= std::log(100.0);
+  }
+  // k = 350 here: 1 - 0.99^350 = 0.970; 3 standard deviations of 2000 trials are 0.0115.
+  EXPECT_NEAR(held / static_cast<double>(trials), 0.970, 0.0125);
+}
+
 TEST(MidRanks, share_the_mean_among_equals) {
   // scipy.stats.rankdata(ten)
   EXPECT_THAT(mid_ranks(ten), ::testing::ElementsAre(4, 1.5, 5, 1.5, 8, 3, 6, 7, 10, 9));

@@ -184,6 +184,70 @@ TEST(Show, gives_one_row_a_rank) {
   EXPECT_THAT(text, HasSubstr("\n1 case: 1 passed\n"));
 }
 
+/// 1 ms to n ms, in no order: `step` and n have no common divisor.
+std::vector<double> milliseconds(int n, int step) {
+  std::vector<double> times;
+  for (int i = 0; i < n; ++i) times.push_back(1e-3 * (1 + (static_cast<long>(i) * step) % n));
+  return times;
+}
+
+TEST(Show, gives_quantiles_with_bounds_that_hold_with_95_percent) {
+  const TemporaryFolder folder;
+  RunHeader header = example_header();
+  header.ranks.resize(1);
+  header.max_samples = 3000;
+  header.suites = {{"suite",
+                    {{"suite/a", {}, 0, 0, 0, 0, {}, true, ""},
+                     {"suite/b", {}, 0, 0, 0, 0, {}, true, ""},
+                     {"suite/c", {}, 0, 0, 0, 0, {}, true, "not here"}}}};
+  {
+    Writer writer(folder / "x.h5", header);
+    writer.finish_case(0, 0, passed(milliseconds(2995, 7919)));
+    writer.finish_case(0, 1, passed(milliseconds(20, 7)));
+    writer.finish();
+  }
+  const std::string text = show(folder / "x.h5", {.quantiles = true});
+  // Bounds of 2995 values: x(1544), x(2723), x(2975) and the largest; of 20 values x(15), and none for p90.
+  EXPECT_EQ(
+      row_of(text, "suite/a"),
+      "suite/a  PASSED      2995   1.50 s   1.54 s       2.70 s   2.72 s       2.97 s   2.98 s       2.99 s   3.00 s");
+  EXPECT_EQ(
+      row_of(text, "suite/b"),
+      "suite/b  PASSED        20  10.5 ms  15.0 ms  n too small        -  n too small        -  n too small        -");
+  EXPECT_EQ(row_of(text, "suite/c") + "|", "suite/c  SKIPPED|");
+  EXPECT_THAT(text, HasSubstr("\n3 cases: 2 passed, 1 skipped\n"));
+}
+
+TEST(Show, counts_fewer_samples_for_a_tail_where_neighbours_are_alike) {
+  const TemporaryFolder folder;
+  std::vector<double> slow;  // a ramp: 40 samples that are worth one or two
+  for (int i = 0; i < 40; ++i) slow.push_back(1.0 + 0.01 * i);
+  const auto file = write_case(folder / "x.h5", {slow}, true, passed(slow), FigureHeader::Kind::rate);
+  EXPECT_THAT(row_of(show(file, {.quantiles = true}), "suite/case"),
+              HasSubstr("40  n too small        -  n too small"));
+}
+
+TEST(Show, breaks_a_page_of_quantiles_that_would_be_too_wide_in_two) {
+  const TemporaryFolder folder;
+  RunHeader header = example_header();
+  header.suites.resize(1);
+  header.suites[0].cases.resize(1);
+  header.suites[0].cases[0].name = "gemm/" + std::string(50, 'x');
+  {
+    Writer writer(folder / "run.h5", header);
+    writer.write_block(0, 0, example_block(0, 0, 0, 3, 30));
+    writer.finish_case(0, 0, example_outcome(0, 0, 3, 30));
+    writer.finish();
+  }
+  const std::string text = show(folder / "run.h5", {.quantiles = true});
+  std::size_t heads = 0;
+  for (const std::string& line : lines_of(text)) {
+    EXPECT_LE(display_width(line), 120U) << line;
+    heads += line.starts_with("case ") ? 1U : 0U;
+  }
+  EXPECT_EQ(heads, 2U);
+}
+
 TEST(Show, lines_up_and_fits_the_page) {
   const TemporaryFolder folder;
   write_example(folder / "run.h5");
