@@ -13,7 +13,7 @@ build_packages=(
   libdnnl-dev ocl-icd-opencl-dev # oneDNN's CMake files look for OpenCL
   libopenblas-dev libhwloc-dev libxxhash-dev
   libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev
-  libboost-dev # headers alone: Math, Uuid
+  libboost-dev # headers alone: Math, Random, Uuid
 )
 
 # To test, beside those.
