@@ -44,6 +44,7 @@ int run(int argc, char** argv) {
   rackproof::add_list_command(app, command_line);
   rackproof::add_info_command(app, command_line);
   rackproof::add_show_command(app, command_line);
+  rackproof::add_network_command(app, command_line);
   rackproof::add_recover_command(app, command_line);
 
   try {

@@ -53,12 +53,32 @@ std::uint64_t parse_bytes(std::string_view text, std::string_view what) {
 }
 
 double parse_duration(std::string_view text, std::string_view what) {
-  static constexpr std::array<Unit, 5> units{{{"us", 1e-6}, {"ms", 1e-3}, {"s", 1.0}, {"m", 60.0}, {"h", 3600.0}}};
+  static constexpr std::array<Unit, 6> units{
+      {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1.0}, {"m", 60.0}, {"h", 3600.0}}};
   double value = 0.0;
   if (!split(text, units, value)) {
     throw usage_error(
         fmt::format("{}: '{}' is no duration; write a number with its unit, such as 500ms, 90s, 2m or 1.5h", what,
                     printable(text)));
+  }
+  return value;
+}
+
+double parse_bandwidth(std::string_view text, std::string_view what) {
+  static constexpr std::array<Unit, 9> units{{{"Mb/s", 1e6 / 8.0},
+                                              {"Gb/s", 1e9 / 8.0},
+                                              {"Tb/s", 1e12 / 8.0},
+                                              {"MB/s", 1e6},
+                                              {"GB/s", 1e9},
+                                              {"TB/s", 1e12},
+                                              {"MiB/s", kibi * kibi},
+                                              {"GiB/s", kibi * kibi * kibi},
+                                              {"TiB/s", kibi * kibi * kibi * kibi}}};
+  double value = 0.0;
+  if (!split(text, units, value) || !(value > 0.0)) {
+    throw usage_error(
+        fmt::format("{}: '{}' is no bandwidth; write a number with its unit, such as 400Gb/s (bits) or 50GB/s (bytes)",
+                    what, printable(text)));
   }
   return value;
 }

@@ -11,8 +11,11 @@ namespace rackproof {
 /// `what` names the option in the error. Throws Error (usage) on anything else, on a negative value, on overflow.
 [[nodiscard]] std::uint64_t parse_bytes(std::string_view text, std::string_view what);
 
-/// "90s", "500ms", "2m", "1.5h", "20us". Returns seconds. Throws Error (usage).
+/// "90s", "500ms", "2m", "1.5h", "20us", "300ns". Returns seconds. Throws Error (usage).
 [[nodiscard]] double parse_duration(std::string_view text, std::string_view what);
+
+/// "400Gb/s" (bits), "50GB/s", "46.6GiB/s" (bytes). Returns bytes a second, above 0. Throws Error (usage).
+[[nodiscard]] double parse_bandwidth(std::string_view text, std::string_view what);
 
 /// A whole number in [low, high]. Throws Error (usage).
 [[nodiscard]] std::int64_t parse_integer(std::string_view text, std::string_view what, std::int64_t low,

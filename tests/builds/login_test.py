@@ -33,6 +33,11 @@ class Login(cli.TestCase):
             self.assertIn("gemm/f64/m512", here.stdout)
             self.assertEqual(here.stdout, there.stdout)
 
+    def test_has_the_network_command(self):
+        refused = login("network", self.folder / "missing.h5")
+        self.assertEqual(refused.returncode, 2, refused.stderr)
+        self.assertRegex(refused.stderr, r"^rackproof: .*missing\.h5.*\n$")
+
     def test_tells_what_the_machine_is(self):
         info = login("info")
         self.assertEqual((info.returncode, info.stderr), (0, ""))

@@ -37,8 +37,19 @@ TEST(Units, durations_are_read_with_their_unit) {
   EXPECT_DOUBLE_EQ(parse_duration("500ms", "x"), 0.5);
   EXPECT_DOUBLE_EQ(parse_duration("1.5h", "x"), 5400.0);
   EXPECT_DOUBLE_EQ(parse_duration("2m", "x"), 120.0);
+  EXPECT_DOUBLE_EQ(parse_duration("300ns", "x"), 300e-9);
   for (const char* text : {"", "90", "s", "-1s", "1d", "nans", "infs", "1 s"}) {
     EXPECT_THROW((void)parse_duration(text, "x"), Error) << text;
+  }
+}
+
+TEST(Units, bandwidths_are_read_in_bits_and_bytes) {
+  EXPECT_DOUBLE_EQ(parse_bandwidth("400Gb/s", "x"), 50e9);
+  EXPECT_DOUBLE_EQ(parse_bandwidth("50GB/s", "x"), 50e9);
+  EXPECT_DOUBLE_EQ(parse_bandwidth("1.5GiB/s", "x"), 1.5 * 1073741824.0);
+  EXPECT_DOUBLE_EQ(parse_bandwidth("100Mb/s", "x"), 12.5e6);
+  for (const char* text : {"", "400", "400Gb", "400G", "0GB/s", "-1GB/s", "nanGB/s", "1 GB/s", "1gb/s"}) {
+    EXPECT_THROW((void)parse_bandwidth(text, "x"), Error) << text;
   }
 }
 
