@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <set>
 #include <string>
@@ -111,7 +112,8 @@ Groups parse_groups(const std::string& text, const Options& options, const mpi::
 }
 
 double parse_spread(const std::string& text) {
-  const double spread = parse_duration(text, "--arrival-spread");
+  // Whole nanoseconds, so that the number in the file is the one that was meant.
+  const double spread = std::round(parse_duration(text, "--arrival-spread") * 1e9) / 1e9;
   if (!(spread > 0.0 && spread <= longest_spread)) {
     throw usage_error(fmt::format("--arrival-spread: '{}' must be more than 0s and at most 100ms", printable(text)));
   }
@@ -163,6 +165,10 @@ Choice choose(const Options& options, const Platform& platform) {
                                   [](const auto& text, const auto& option) { return parse_reduction(text, option); });
   choice.groups = parsed_list(
       options, "groups", [&](const auto& text, const auto&) { return parse_groups(text, options, platform.topology); });
+  std::set<std::string> names;
+  for (const Groups& groups : choice.groups) {
+    if (!names.insert(groups.name).second) throw usage_error(fmt::format("--groups: '{}' is there twice", groups.name));
+  }
   choice.arrivals = parsed_list(options, "arrivals",
                                 [](const auto& text, const auto& option) { return parse_arrivals(text, option); });
   choice.spread = parse_spread(options.value("arrival-spread"));
