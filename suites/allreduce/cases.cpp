@@ -38,6 +38,7 @@ struct Choice {
   std::vector<Arrivals> arrivals;
   double spread = 0.0;
   std::vector<Inputs> inputs;
+  std::vector<bool> streamed;
   std::vector<DataType> types;  ///< empty: the profile's choice
   Sizes sizes;                  ///< bytes
   Sizes model_sizes;            ///< elements of the model's all-reduces
@@ -104,6 +105,12 @@ Inputs parse_inputs(const std::string& text, const std::string& option) {
   throw usage_error(fmt::format("{}: '{}' is none of pattern, normals", option, printable(text)));
 }
 
+bool parse_mode(const std::string& text, const std::string& option) {
+  if (text == "isolated") return false;
+  if (text == "streamed") return true;
+  throw usage_error(fmt::format("{}: '{}' is none of isolated, streamed", option, printable(text)));
+}
+
 Groups parse_groups(const std::string& text, const Options& options, const mpi::Topology& topology) {
   if (text != "tp") return make_groups(text, topology);
   const std::string& tp = options.value("tp");
@@ -143,6 +150,11 @@ void refuse_what_has_no_effect(const Options& options, const Choice& choice) {
   if (choice.arrivals == std::vector{Arrivals::together}) {
     refuse_unless_default("arrival-spread", "--arrivals one-late, linear or random");
   }
+  const bool streams = std::count(choice.streamed.begin(), choice.streamed.end(), true) > 0;
+  if (streams && std::count(choice.arrivals.begin(), choice.arrivals.end(), Arrivals::together) == 0) {
+    throw usage_error(
+        "--modes streamed: in a row of operations no rank can be late on purpose; add together to --arrivals");
+  }
   const bool has_sum = std::count(choice.reductions.begin(), choice.reductions.end(), Reduction::sum) > 0;
   const bool has_normals = std::count(choice.inputs.begin(), choice.inputs.end(), Inputs::normals) > 0;
   const bool has_all_reduce = std::count(operations.begin(), operations.end(), Operation::all_reduce) > 0;
@@ -173,6 +185,7 @@ Choice choose(const Options& options, const Platform& platform) {
                                 [](const auto& text, const auto& option) { return parse_arrivals(text, option); });
   choice.spread = parse_spread(options.value("arrival-spread"));
   choice.inputs = parsed_list(options, "inputs", parse_inputs);
+  choice.streamed = parsed_list(options, "modes", parse_mode);
   if (options.value("message-types") != "auto") {
     choice.types = parsed_list(options, "message-types",
                                [](const auto& text, const auto& option) { return parse_data_type(text, option); });
@@ -199,6 +212,7 @@ std::string case_name(const Spec& spec, std::uint64_t bytes) {
   if (spec.groups.name != "world") text += "/" + spec.groups.name;
   if (spec.arrivals != Arrivals::together) text += fmt::format("/{}", name(spec.arrivals));
   if (spec.inputs == Inputs::normals) text += "/normals";
+  if (spec.streamed) text += "/streamed";
   return text;
 }
 
@@ -212,7 +226,8 @@ Parameters parameters_of(const Spec& spec) {
           {"groups", spec.groups.name},
           {"arrivals", std::string(name(spec.arrivals))},
           {"arrival_spread", spec.spread},
-          {"inputs", std::string(spec.inputs == Inputs::normals ? "normals" : "pattern")}};
+          {"inputs", std::string(spec.inputs == Inputs::normals ? "normals" : "pattern")},
+          {"mode", std::string(spec.streamed ? "streamed" : "isolated")}};
 }
 
 /// S / t, and what the busiest rank sends or receives in that time.
@@ -241,6 +256,7 @@ std::string obstacle(const Spec& spec, std::uint64_t bytes, const Platform& plat
     return fmt::format("the error of {} sums of more than {} ranks has no useful bound", name(spec.type),
                        most_normal_ranks(spec.type));
   }
+  if (spec.streamed && spec.in_place) return "in place no operation can follow the one before at once";
   if (spec.count == 0) {
     return fmt::format("{} are less than an element of {} for each of {} ranks", size_name(bytes), name(spec.type),
                        ranks);
@@ -292,6 +308,8 @@ void add_usual_cases(const Spec& usual, const Choice& choice, const Platform& pl
 }
 
 std::vector<bool> places(const Spec& spec, const Choice& choice) {
+  // In place the input has to be written anew for each operation.
+  if (spec.streamed && spec.operation != Operation::broadcast) return {false};
   if (spec.operation == Operation::broadcast) return {true};
   if (spec.operation != Operation::all_reduce) return {false};
   return choice.everything || !choice.types.empty() ? std::vector<bool>{false, true} : std::vector<bool>{false};
@@ -316,14 +334,14 @@ void add_chosen_cases(Spec spec, const Choice& choice, const Platform& platform,
     }
     // The engine adds in place.
     spec.in_place = true;
-    if (spec.operation != Operation::all_reduce || places(spec, choice).size() == 2) continue;
+    if (spec.streamed || spec.operation != Operation::all_reduce || places(spec, choice).size() == 2) continue;
     for (const std::uint64_t size : of_model) cases.push_back(make_case(spec, size, platform));
   }
 }
 
 void add_cases(const Spec& spec, const Choice& choice, const Platform& platform, std::vector<Case>& cases) {
   const bool usual = sums_normals(spec.operation, spec.reduction) && spec.groups.name == "world" &&
-                     spec.arrivals == Arrivals::together && spec.inputs == Inputs::pattern;
+                     spec.arrivals == Arrivals::together && spec.inputs == Inputs::pattern && !spec.streamed;
   const bool by_profile = choice.types.empty() && choice.sweeps && choice.model_sizes.empty();
   if (usual && by_profile) return add_usual_cases(spec, choice, platform, cases);
   add_chosen_cases(spec, choice, platform, cases);
@@ -356,6 +374,8 @@ std::vector<OptionSpec> option_specs() {
        "pattern: sums that are exact; normals: all-reduces whose bits depend on the order, and whether they are "
        "reproducible; comma-separated",
        "pattern"},
+      {"modes", "isolated: one operation a sample, from a common start; streamed: back to back; comma-separated",
+       "isolated"},
   };
 }
 
@@ -375,7 +395,11 @@ std::vector<Case> make_cases(const Options& options, const Platform& platform) {
           for (const Inputs inputs : choice.inputs) {
             if (inputs == Inputs::normals && !sums_normals(operation, reduction)) continue;
             spec.inputs = inputs;
-            add_cases(spec, choice, platform, cases);
+            for (const bool streamed : choice.streamed) {
+              if (streamed && arrivals != Arrivals::together) continue;
+              spec.streamed = streamed;
+              add_cases(spec, choice, platform, cases);
+            }
           }
         }
       }
@@ -395,6 +419,7 @@ Spec spec_of(const Case& which, const mpi::Topology& topology) {
   spec.inputs = parse_inputs(parameters.text("inputs"), which.name);
   spec.groups = make_groups(parameters.text("groups"), topology);
   spec.arrivals = parse_arrivals(parameters.text("arrivals"), which.name);
+  spec.streamed = parse_mode(parameters.text("mode"), which.name);
   spec.spread = std::get<double>(*parameters.find("arrival_spread"));
   return spec;
 }

@@ -71,6 +71,7 @@ CollectiveWorkload::CollectiveWorkload(const Spec& spec, const Context& context)
       block_(spec.count / static_cast<std::size_t>(collective_.size())),
       footprint_(footprint(spec.operation, spec.count * size_, collective_.size(), spec.in_place)),
       plan_(agree_on_plan(footprint_, context)),
+      advance_(plan_.pace % plan_.slots),
       seed_(seed_of(spec, context)),
       content_(make_content(spec, collective_.size(), seed_)),
       contributions_(content_->contributions(collective_.rank())),
@@ -135,12 +136,15 @@ bool CollectiveWorkload::results_are_shared() const noexcept {
 
 void CollectiveWorkload::prepare() {
   const std::uint64_t step = steps_++;
-  const std::uint64_t slot = plan_.slot(step) * plan_.stride;
-  if (!spec_.in_place) {
-    send_ = input_->as<std::byte>() + slot + shift(step);
-    receive_ = output_->as<std::byte>() + plan_.slot(step) * plan_.output_stride;
-    return;
-  }
+  if (spec_.in_place) return prepare_in_place(step);
+  send_ = input_->as<std::byte>() + slot_ * plan_.stride + shift_;
+  receive_ = output_->as<std::byte>() + slot_ * plan_.output_stride;
+  slot_ += advance_;
+  if (slot_ >= plan_.slots) slot_ -= plan_.slots;
+  if (slot_ == 0) shift_ = shift_ + line == shifts * line ? 0 : shift_ + line;
+}
+
+void CollectiveWorkload::prepare_in_place(std::uint64_t step) {
   // Not the slot of this step, which would be warm then, but the one that is due furthest ahead. In the first round all
   // are as fill() left them.
   const std::uint64_t later = step + plan_.slots - plan_.kept;
@@ -148,7 +152,7 @@ void CollectiveWorkload::prepare() {
     write_contribution(input_->as<std::byte>() + plan_.slot(later) * plan_.stride, first_index(later), spec_.count);
     device_.synchronize();
   }
-  receive_ = input_->as<std::byte>() + slot;
+  receive_ = input_->as<std::byte>() + plan_.slot(step) * plan_.stride;
   send_ = receive_;
 }
 

@@ -34,7 +34,8 @@ struct Spec {
   Inputs inputs = Inputs::pattern;
   Groups groups;
   Arrivals arrivals = Arrivals::together;
-  double spread = 0.0;  ///< s, of the arrivals
+  double spread = 0.0;    ///< s, of the arrivals
+  bool streamed = false;  ///< a sample is a row of operations back to back; not in place
 };
 
 class CollectiveWorkload final : public Workload {
@@ -54,6 +55,7 @@ class CollectiveWorkload final : public Workload {
   /// whether the bits of the sum are the same over repetitions and ranks, in `detail`.
   Verification verify() override;
   [[nodiscard]] bool is_collective() const override { return true; }
+  [[nodiscard]] bool is_streamed() const override { return spec_.streamed; }
 
  private:
   /// Where the contribution to step `step` begins in the content.
@@ -63,6 +65,7 @@ class CollectiveWorkload final : public Workload {
   [[nodiscard]] bool receives() const noexcept;
   [[nodiscard]] bool results_are_shared() const noexcept;
   void fill();
+  void prepare_in_place(std::uint64_t step);
   /// Elements [first, first + count) of this rank's contributions to `place`.
   void write_contribution(std::byte* place, std::uint64_t first, std::uint64_t count);
   /// Calls action(host, begin, bytes) for the pieces of a message on the device.
@@ -85,6 +88,7 @@ class CollectiveWorkload final : public Workload {
   std::size_t block_;  // elements
   Footprint footprint_;
   BufferPlan plan_;
+  std::uint64_t advance_;  // slots from one step to the next
   std::uint64_t seed_;
   std::unique_ptr<Content> content_;
   std::vector<std::byte> contributions_;  // one period of them
@@ -93,6 +97,8 @@ class CollectiveWorkload final : public Workload {
   std::unique_ptr<Buffer> output_;   // none in place
   std::unique_ptr<Buffer> digests_;  // normals: of the repetitions, then of all ranks
   std::uint64_t steps_ = 0;          // prepared so far
+  std::uint64_t slot_ = 0;           // of the next step, and
+  std::uint64_t shift_ = 0;          // its shift, without a division in a row of operations
   const void* send_ = nullptr;
   void* receive_ = nullptr;
 };

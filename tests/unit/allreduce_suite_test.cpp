@@ -217,6 +217,20 @@ TEST(AllReduceSuite, arrivals_and_reductions_are_parameters) {
   EXPECT_DOUBLE_EQ(std::get<double>(*cases[0].parameters.find("arrival_spread")), 250e-6);
 }
 
+TEST(AllReduceSuite, streamed_cases_are_out_of_place_and_together) {
+  const auto cases = cases_with({{"modes", "isolated,streamed"},
+                                 {"arrivals", "together,linear"},
+                                 {"message-sizes", "1KiB"},
+                                 {"message-types", "f32"}},
+                                platform(2));
+  EXPECT_EQ(names(cases),
+            (std::set<std::string>{"allreduce/f32/1KiB/out-of-place", "allreduce/f32/1KiB/in-place",
+                                   "allreduce/f32/1KiB/out-of-place/linear", "allreduce/f32/1KiB/in-place/linear",
+                                   "allreduce/f32/1KiB/out-of-place/streamed"}));
+  EXPECT_EQ(find(cases, "allreduce/f32/1KiB/out-of-place/streamed").parameters.text("mode"), "streamed");
+  EXPECT_EQ(find(cases, "allreduce/f32/1KiB/out-of-place").parameters.text("mode"), "isolated");
+}
+
 TEST(AllReduceSuite, what_a_type_cannot_be_reduced_by_is_skipped_with_the_reason) {
   const auto cases =
       cases_with({{"message-types", "i8"}, {"reductions", "sum,max"}, {"message-sizes", "1KiB"}}, platform(2));
@@ -271,6 +285,7 @@ TEST(AllReduceSuite, refuses_sizes_that_make_no_sense) {
   EXPECT_THAT(refused("arrivals", "late"), HasSubstr("--arrivals: 'late' is none of together, one-late"));
   EXPECT_THAT(refused("arrival-spread", "1s"), HasSubstr("at most 100ms"));
   EXPECT_THAT(refused("arrival-spread", "1ms"), HasSubstr("has no effect without --arrivals"));
+  EXPECT_THAT(refused("modes", "stream"), HasSubstr("--modes: 'stream'"));
   EXPECT_THAT(refused("inputs", "zeros"), HasSubstr("--inputs: 'zeros'"));
 }
 
