@@ -224,14 +224,13 @@ std::string describe(const Spec& spec) {
 TEST_F(AllReduce, every_collective_and_reduction_of_every_type_passes_hot_and_cold) {
   device = std::make_unique<TestDevice>(4096);
   for (const DataType type : {DataType::f64, DataType::f32, DataType::bf16, DataType::i32, DataType::i8}) {
-    for (const std::size_t block : {1U, 24U, 1001U}) {
-      for (const bool cold : {false, true}) {
-        options.cold_buffers = cold;
-        for (const Spec& one : all_specs(spec(type, block * static_cast<std::size_t>(world.size())))) {
-          const Verification result = run(one, 5);
-          EXPECT_EQ(result.outcome, Outcome::passed) << describe(one) << ' ' << block << ": " << result.detail;
-          EXPECT_EQ(result.error, 0.0);
-        }
+    for (const bool cold : {false, true}) {
+      options.cold_buffers = cold;
+      const std::size_t block = cold ? 1001 : 1;
+      for (const Spec& one : all_specs(spec(type, block * static_cast<std::size_t>(world.size())))) {
+        const Verification result = run(one, 5);
+        EXPECT_EQ(result.outcome, Outcome::passed) << describe(one) << ' ' << block << ": " << result.detail;
+        EXPECT_EQ(result.error, 0.0);
       }
     }
   }
