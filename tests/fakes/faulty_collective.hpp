@@ -13,7 +13,7 @@
 
 namespace rackproof {
 
-class FaultyCollective final : public Collective {
+class FaultyCollective : public Collective {
  public:
   using Fault = std::function<void(std::byte* data, std::size_t count, DataType type)>;
 
