@@ -23,10 +23,12 @@ std::uint64_t pace_for(std::uint64_t stride, std::uint64_t slots) {
 
 }  // namespace
 
-BufferPlan plan_buffers(std::uint64_t message, bool in_place, bool cold, std::uint64_t cache, std::uint64_t memory) {
+BufferPlan plan_buffers(const Footprint& message, bool cold, std::uint64_t cache, std::uint64_t memory) {
+  const bool in_place = message.in_place;
   BufferPlan plan;
-  plan.stride = up_to(message, line);
-  const std::uint64_t bytes_a_slot = in_place ? plan.stride : 2 * plan.stride;
+  plan.stride = up_to(in_place ? std::max(message.send, message.receive) : message.send, line);
+  plan.output_stride = in_place ? plan.stride : up_to(message.receive, line);
+  const std::uint64_t bytes_a_slot = in_place ? plan.stride : plan.stride + plan.output_stride;
   if (cold) {
     const std::uint64_t most = memory == 0 ? most_buffer_bytes : std::min(most_buffer_bytes, memory / 4);
     std::uint64_t wanted = 2 * cache / bytes_a_slot + 1;
@@ -37,14 +39,17 @@ BufferPlan plan_buffers(std::uint64_t message, bool in_place, bool cold, std::ui
   }
   plan.kept = plan.slots;
   if (in_place) plan.kept = std::clamp<std::uint64_t>(plan.slots / 9, 1, most_kept_in_place);
-  plan.pace = pace_for(plan.stride, plan.slots);
+  plan.pace = pace_for(std::min(plan.stride, plan.output_stride), plan.slots);
   plan.input_bytes = plan.slots * plan.stride + (in_place ? 0 : shifts * line);
-  plan.output_bytes = in_place ? 0 : plan.slots * plan.stride;
+  plan.output_bytes = in_place ? 0 : plan.slots * plan.output_stride;
   return plan;
 }
 
-std::uint64_t least_memory(std::uint64_t message, bool in_place) {
-  return (in_place ? 2 : 4) * up_to(message, line) + message;
+std::uint64_t least_memory(const Footprint& message) {
+  const std::uint64_t most = std::max(message.send, message.receive);
+  const std::uint64_t slot =
+      message.in_place ? up_to(most, line) : up_to(message.send, line) + up_to(message.receive, line);
+  return 2 * slot + most;
 }
 
 }  // namespace rackproof::allreduce

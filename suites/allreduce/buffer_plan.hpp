@@ -3,13 +3,17 @@
 
 #include <cstdint>
 
+#include "suites/allreduce/operation.hpp"
+
 namespace rackproof::allreduce {
 
-/// A message of this many bytes lies at the start of a slot; the steps walk through the slots.
+/// What a rank sends lies at the start of a slot of the input, what it receives at that of the output; the steps walk
+/// through the slots.
 struct BufferPlan {
-  std::uint64_t stride = 0;  ///< bytes of a slot, a multiple of 64
-  std::uint64_t slots = 0;   ///< 1: hot buffers
-  std::uint64_t kept = 0;    ///< outputs of the last so many steps are still there when steps end
+  std::uint64_t stride = 0;         ///< bytes of a slot of the input, a multiple of 64
+  std::uint64_t output_stride = 0;  ///< of the output; in place the same
+  std::uint64_t slots = 0;          ///< 1: hot buffers
+  std::uint64_t kept = 0;           ///< outputs of the last so many steps are still there when steps end
   /// Step j uses slot j x pace mod slots; the two have no common divisor. Small messages lie a page and a line apart;
   /// in a first walk through the memory every step is at a higher address than the one before.
   std::uint64_t pace = 0;
@@ -28,10 +32,9 @@ inline constexpr std::uint64_t most_buffer_bytes = std::uint64_t{1} << 30U;
 /// Cold: as many slots as pass at least 2 x cache bytes between two uses of one, but at most most_buffer_bytes and a
 /// quarter of the memory (0: unknown), and at least 2. In place the input is restored `kept` steps after it was
 /// overwritten; `kept` is left out of what passes before the next use.
-[[nodiscard]] BufferPlan plan_buffers(std::uint64_t message, bool in_place, bool cold, std::uint64_t cache,
-                                      std::uint64_t memory);
+[[nodiscard]] BufferPlan plan_buffers(const Footprint& message, bool cold, std::uint64_t cache, std::uint64_t memory);
 
 /// The least that a case takes, in bytes a rank: two slots, and a copy inside the library.
-[[nodiscard]] std::uint64_t least_memory(std::uint64_t message, bool in_place);
+[[nodiscard]] std::uint64_t least_memory(const Footprint& message);
 
 }  // namespace rackproof::allreduce

@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <cstring>
-#include <limits>
+#include <optional>
 
-#include "common/core/bfloat16.hpp"
 #include "common/core/error.hpp"
 #include "common/core/random.hpp"
 
@@ -19,90 +18,45 @@ constexpr std::uint64_t purpose = 0x616c6c72;
 constexpr unsigned shift_bits = 24;
 constexpr unsigned extra_bits = 20;
 constexpr unsigned owner_bits = 20;
-constexpr std::size_t most_deviations = 256;
+/// More names are no help.
+constexpr std::size_t most_suspects = 3;
 
-[[noreturn]] void no_such_type(DataType type) {
-  throw Error(ExitCode::internal, "allreduce", 0, "", fmt::format("no exact pattern for {}", name(type)));
-}
+struct Limits {
+  std::int64_t active;
+  std::int64_t extras;
+};
 
-template <typename T>
-void write(std::byte* place, T value) {
-  std::memcpy(place, &value, sizeof(T));
-}
-
-/// `value` as an element of the type.
-void encode(DataType type, std::int64_t value, std::byte* place) {
+/// See Pattern.
+Limits limits_of(DataType type, Reduction reduction) {
+  if (reduction == Reduction::prod) return {type == DataType::i32 ? 6 : 14, 32};
   switch (type) {
-    case DataType::f64:
-      return write(place, static_cast<double>(value));
-    case DataType::f32:
-      return write(place, static_cast<float>(value));
-    case DataType::bf16:
-      return write(place, to_bf16(static_cast<float>(value)));
-    case DataType::i32:
-      return write(place, static_cast<std::int32_t>(value));
     case DataType::i8:
+      return {63, 64};
+    case DataType::bf16:
+      return {reduction == Reduction::sum ? 15 : 127, 128};
+    case DataType::f32:
+      return {4095, 1 << extra_bits};
+    case DataType::f64:
+    case DataType::i32:
       break;
   }
-  no_such_type(type);
-}
-
-template <typename T>
-T read(const std::byte* place) {
-  T value;
-  std::memcpy(&value, place, sizeof(T));
-  return value;
-}
-
-double decode(DataType type, const std::byte* place) {
-  switch (type) {
-    case DataType::f64:
-      return read<double>(place);
-    case DataType::f32:
-      return static_cast<double>(read<float>(place));
-    case DataType::bf16:
-      return static_cast<double>(from_bf16(read<bf16_bits>(place)));
-    case DataType::i32:
-      return read<std::int32_t>(place);
-    case DataType::i8:
-      break;
-  }
-  no_such_type(type);
-}
-
-template <typename Value>
-std::vector<std::byte> table(DataType type, Value value_at) {
-  const std::size_t size = size_of(type);
-  std::vector<std::byte> bytes(Pattern::period * size);
-  for (std::uint64_t i = 0; i < Pattern::period; ++i) encode(type, value_at(i), bytes.data() + i * size);
-  return bytes;
+  return {46340, 1 << extra_bits};
 }
 
 }  // namespace
 
-Pattern::Pattern(DataType type, int ranks, std::uint64_t seed)
-    : type_(type), ranks_(ranks), stream_(random_stream(seed, purpose)) {
+Pattern::Pattern(DataType type, Reduction reduction, int ranks, std::uint64_t seed)
+    : type_(type), reduction_(reduction), ranks_(ranks), stream_(random_stream(seed, purpose)) {
+  if (!can_reduce(type, reduction)) {
+    throw Error(ExitCode::internal, "allreduce", 0, "",
+                fmt::format("no exact pattern for the {} of {}", name(reduction), name(type)));
+  }
   if (ranks > most_ranks) {
     throw usage_error(fmt::format("all-reduce can be checked on up to {} ranks, not on {}", most_ranks, ranks));
   }
-  switch (type) {
-    case DataType::bf16:
-      active_ = 15;
-      extras_ = 1 << 7;
-      break;
-    case DataType::f32:
-      active_ = 4095;
-      extras_ = 1 << extra_bits;
-      break;
-    case DataType::f64:
-    case DataType::i32:
-      active_ = 46340;
-      extras_ = 1 << extra_bits;
-      break;
-    case DataType::i8:
-      no_such_type(type);
-  }
-  active_ = std::min<std::int64_t>(active_, ranks);
+  const Limits limits = limits_of(type, reduction);
+  active_ = std::min<std::int64_t>(limits.active, ranks);
+  extras_ = limits.extras;
 }
 
 Pattern::Draw Pattern::draw(std::uint64_t index) const noexcept {
@@ -115,78 +69,139 @@ Pattern::Draw Pattern::draw(std::uint64_t index) const noexcept {
           static_cast<std::int64_t>(field(shift_bits, extra_bits) * static_cast<std::uint64_t>(extras_) >> extra_bits)};
 }
 
-std::int64_t Pattern::value(int rank, std::uint64_t index) const noexcept {
-  const Draw drawn = draw(index);
-  std::int64_t place = rank + drawn.shift;
-  if (place >= ranks_) place -= ranks_;
-  return (place < active_ ? place + 1 : 0) + (rank == drawn.owner ? drawn.extra : 0);
+std::int64_t Pattern::place(int rank, const Draw& drawn) const noexcept {
+  const std::int64_t place = rank + drawn.shift;
+  return place < ranks_ ? place : place - ranks_;
 }
 
-std::int64_t Pattern::sum(std::uint64_t index) const noexcept {
-  return active_ * (active_ + 1) / 2 + draw(index).extra;
+double Pattern::value(int rank, std::uint64_t index) const {
+  const Draw drawn = draw(index);
+  const std::int64_t at = place(rank, drawn);
+  const std::int64_t own = at < active_ ? at + 1 : 0;
+  const bool owns = rank == drawn.owner;
+  switch (reduction_) {
+    case Reduction::sum:
+      return static_cast<double>(own + (owns ? drawn.extra : 0));
+    case Reduction::max:
+      return static_cast<double>(own + drawn.extra);
+    case Reduction::min:
+      return -static_cast<double>(own + drawn.extra);
+    case Reduction::prod:
+      break;
+  }
+  return std::ldexp(owns ? static_cast<double>(2 * drawn.extra + 1) : 1.0, static_cast<int>(own));
+}
+
+double Pattern::result(std::uint64_t index) const {
+  const std::int64_t extra = draw(index).extra;
+  const std::int64_t triangle = active_ * (active_ + 1) / 2;
+  switch (reduction_) {
+    case Reduction::sum:
+      return static_cast<double>(triangle + extra);
+    case Reduction::max:
+      return static_cast<double>(active_ + extra);
+    case Reduction::min:
+      return -static_cast<double>(active_ + extra);
+    case Reduction::prod:
+      break;
+  }
+  return std::ldexp(static_cast<double>(2 * extra + 1), static_cast<int>(triangle));
+}
+
+double Pattern::without(int rank, std::uint64_t index) const {
+  switch (reduction_) {
+    case Reduction::sum:
+      return result(index) - value(rank, index);
+    case Reduction::prod:
+      return result(index) / value(rank, index);
+    case Reduction::max:
+    case Reduction::min:
+      break;
+  }
+  // The runner-up of the one rank that decides; -1 of max is +1 of min.
+  const bool decides = place(rank, draw(index)) == active_ - 1;
+  const double step = reduction_ == Reduction::max ? -1.0 : 1.0;
+  return result(index) + (decides ? step : 0.0);
+}
+
+double Pattern::twice(int rank, std::uint64_t index) const {
+  if (reduction_ == Reduction::sum) return result(index) + value(rank, index);
+  if (reduction_ == Reduction::prod) return result(index) * value(rank, index);
+  return result(index);
 }
 
 std::vector<std::byte> Pattern::contributions(int rank) const {
   return table(type_, [&](std::uint64_t i) { return value(rank, i); });
 }
 
-std::vector<std::byte> Pattern::sums() const {
-  return table(type_, [&](std::uint64_t i) { return sum(i); });
+std::vector<std::byte> Pattern::results() const {
+  return table(type_, [&](std::uint64_t i) { return result(i); });
 }
 
-Checker::Checker(const Pattern& pattern) : pattern_(&pattern), sums_(pattern.sums()) {}
+Checker::Checker(const Pattern& pattern)
+    : pattern_(&pattern), results_(pattern.results()), comparison_(pattern.type()) {}
 
 void Checker::check(std::uint64_t first, std::uint64_t position, const std::byte* received, std::uint64_t count) {
-  const DataType type = pattern_->type();
-  const std::size_t size = size_of(type);
-  checked_ += count;
-  in_periods(first, count, [&](std::uint64_t offset, std::uint64_t place, std::uint64_t piece) {
-    const std::byte* const got = received + offset * size;
-    const std::byte* const wanted = sums_.data() + place * size;
-    if (std::memcmp(got, wanted, piece * size) == 0) return;
-    for (std::uint64_t i = 0; i < piece; ++i) {
-      if (std::memcmp(got + i * size, wanted + i * size, size) == 0) continue;
-      ++wrong_;
-      const Deviation deviation{first + offset + i, position + offset + i, decode(type, wanted + i * size),
-                                decode(type, got + i * size)};
-      const double distance = std::abs(deviation.received - deviation.expected);
-      error_ = std::max(error_, std::isnan(distance) ? std::numeric_limits<double>::infinity() : 1.0 + distance);
-      // Of -0 for 0 the distance is 0, and yet it is wrong.
-      error_ = std::max(error_, std::nextafter(1.0, 2.0));
-      if (deviations_.size() < most_deviations) deviations_.push_back(deviation);
-    }
-  });
+  comparison_.compare(results_, first, Content::all_ranks, first, position, received, count);
 }
 
 std::string Checker::report() const {
-  if (wrong_ == 0) return "";
-  const Deviation& first = deviations_.front();
-  return fmt::format("{} of {} sums are wrong; the first is element {}: expected {}, received {}{}", wrong_, checked_,
-                     first.position, first.expected, first.received, culprit());
+  if (wrong() == 0) return "";
+  const Deviation& first = comparison_.deviations().front();
+  return fmt::format("{} of {} {}s are wrong; the first is element {}: expected {}, received {}{}", wrong(), checked(),
+                     name(pattern_->reduction()), first.position, first.expected, first.received, culprit());
 }
 
+namespace {
+
+/// The ranks for which `wrong_result(rank, index)` is what was received, of all deviations.
+template <typename Result>
+std::vector<int> suspects(const std::vector<Deviation>& deviations, const Pattern& pattern, Result wrong_result) {
+  const DataType type = pattern.type();
+  std::array<std::byte, sizeof(double)> element{};
+  std::vector<int> found;
+  for (int rank = 0; rank < pattern.ranks(); ++rank) {
+    const bool explains = std::all_of(deviations.begin(), deviations.end(), [&](const Deviation& d) {
+      const double result = wrong_result(rank, d.index);
+      if (result == d.expected || !can_hold(type, result)) return false;
+      encode(type, result, element.data());
+      return decode(type, element.data()) == d.received;
+    });
+    if (explains) found.push_back(rank);
+  }
+  return found;
+}
+
+/// What the rank would have sent with that bit the other way round.
+double flipped(const Pattern& pattern, int rank, std::uint64_t index, unsigned bit) {
+  std::array<std::byte, sizeof(double)> element{};
+  encode(pattern.type(), pattern.value(rank, index), element.data());
+  // Little-endian: bit 0 is the least significant.
+  element.at(bit / 8) ^= std::byte{1} << (bit % 8);
+  return decode(pattern.type(), element.data());
+}
+
+}  // namespace
+
 std::string Checker::culprit() const {
-  const std::size_t size = size_of(pattern_->type());
-  std::vector<std::byte> element(size);
-  /// Does `sign` x the contribution of `rank`, added to the sum, give what was received?
-  const auto explains = [&](const Deviation& d, int rank, std::int64_t sign) {
-    const std::int64_t contribution = pattern_->value(rank, d.index);
-    encode(pattern_->type(), pattern_->sum(d.index) + sign * contribution, element.data());
-    return contribution != 0 && decode(pattern_->type(), element.data()) == d.received;
+  const auto& deviations = comparison_.deviations();
+  const auto told = [](const std::vector<int>& ranks, const std::string& what) -> std::optional<std::string> {
+    if (ranks.empty() || ranks.size() > most_suspects) return std::nullopt;
+    return fmt::format(", as if rank {} {}", fmt::join(ranks, " or "), what);
   };
-  for (const int sign : {-1, 1}) {
-    const char* const what = sign < 0 ? "had been left out" : "had been counted twice";
-    std::vector<int> suspects;
-    for (int rank = 0; rank < pattern_->ranks(); ++rank) {
-      if (std::all_of(deviations_.begin(), deviations_.end(),
-                      [&](const Deviation& d) { return explains(d, rank, sign); })) {
-        suspects.push_back(rank);
-      }
-    }
-    // One element can fit several ranks; more than three names are no help.
-    if (!suspects.empty() && suspects.size() <= 3) {
-      return fmt::format(", as if rank {} {}", fmt::join(suspects, " or "), what);
-    }
+  const auto left_out = [&](int rank, std::uint64_t index) { return pattern_->without(rank, index); };
+  if (const auto text = told(suspects(deviations, *pattern_, left_out), "had been left out")) return *text;
+  const auto doubled = [&](int rank, std::uint64_t index) { return pattern_->twice(rank, index); };
+  if (const auto text = told(suspects(deviations, *pattern_, doubled), "had been counted twice")) return *text;
+  // Of one element nearly any rank's bit can be the reason; of many, that of one rank.
+  if (pattern_->reduction() != Reduction::sum) return "";
+  const auto bits = static_cast<unsigned>(8 * size_of(pattern_->type()));
+  for (unsigned bit = 0; bit < bits; ++bit) {
+    const auto result = [&](int rank, std::uint64_t index) {
+      return left_out(rank, index) + flipped(*pattern_, rank, index, bit);
+    };
+    const std::string what = fmt::format("had sent bit {} the other way round", bit);
+    if (const auto text = told(suspects(deviations, *pattern_, result), what)) return *text;
   }
   return "";
 }

@@ -1,4 +1,4 @@
-// Vectors whose sum over ranks is known without any exchange, and exact in every type, in any order of adding.
+// Vectors whose reduction over ranks is known without any exchange, and exact in every type, in any order.
 #pragma once
 
 #include <cstddef>
@@ -6,36 +6,45 @@
 #include <string>
 #include <vector>
 
+#include "common/backends/reduction.hpp"
 #include "common/core/data_type.hpp"
+#include "suites/allreduce/content.hpp"
+#include "suites/allreduce/elements.hpp"
 
 namespace rackproof::allreduce {
 
-/// What each rank contributes at each index: a whole number >= 0 that depends on rank, index and seed.
+/// What each rank contributes at each index: a whole number that depends on rank, index and seed. Of n ranks the place
+/// p of a rank at index i is (rank + c_i) mod n; c_i, an owner o_i and an extra e_i are drawn from a hash of the index.
 ///
-/// Of n ranks the w with the lowest (rank + c_i) mod n contribute 1 to w, every one another number, and one rank o_i
-/// adds e_i to that; c_i, o_i and e_i are drawn from a hash of the index. The sum is w (w + 1) / 2 + e_i. No number is
-/// negative, so no partial sum, whatever the order and the grouping of ranks, exceeds that. It is at most 2^p, up to
-/// which every whole number is a value of the type: 2^8 for bf16 (w <= 15, e < 128), 2^24 for f32 (w <= 4095,
-/// e < 2^20), and below 2^31 for i32 and f64 (w <= 46340, e < 2^20). Up to w ranks each contribute at every index; with
-/// more, other ranks take part at other indices. Holds for up to 2^20 ranks.
+/// sum: the w ranks with p < w contribute p + 1, the others 0, and o_i adds e_i. The sum is w (w + 1) / 2 + e_i. No
+///   number is negative, so no partial sum, whatever the order and the grouping, exceeds that. It is at most 2^k, up to
+///   which every whole number is a value of the type: 2^8 for bf16 (w <= 15, e < 128), 2^24 for f32 (w <= 4095,
+///   e < 2^20), and below 2^31 for i32 and f64 (w <= 46340, e < 2^20).
+/// max: e_i, and p + 1 more where p < w: w + e_i, of the one rank with p = w - 1. i8: w <= 63, e < 64; bf16: 127, 128.
+/// min: the same, negative.
+/// prod: 2^(p + 1) where p < w, else 1, and o_i multiplies by the odd number 2 e_i + 1 < 64: 2^(w (w + 1) / 2)
+///   (2 e_i + 1). Every partial product is a power of two times at most 63. w <= 14 (i32: 6), so at most 2^111 (2^27).
+///
+/// Up to w ranks each matter at every index; with more, other ranks at other indices. Up to 2^20 ranks.
 class Pattern {
  public:
-  /// The numbers repeat after this many elements, a prime: data that lands at a wrong place differs, unless it is off
-  /// by a multiple of it.
-  static constexpr std::uint64_t period = 131071;
   static constexpr int most_ranks = 1 << 20;
 
-  /// Throws Error (usage) for more than `most_ranks`.
-  Pattern(DataType type, int ranks, std::uint64_t seed);
+  /// Throws Error (usage) for more than `most_ranks`, Error (internal) for what can_reduce() refuses.
+  Pattern(DataType type, Reduction reduction, int ranks, std::uint64_t seed);
 
-  [[nodiscard]] std::int64_t value(int rank, std::uint64_t index) const noexcept;
-  [[nodiscard]] std::int64_t sum(std::uint64_t index) const noexcept;
+  [[nodiscard]] double value(int rank, std::uint64_t index) const;
+  [[nodiscard]] double result(std::uint64_t index) const;
+  /// The result of all ranks but one; of a rank counted twice.
+  [[nodiscard]] double without(int rank, std::uint64_t index) const;
+  [[nodiscard]] double twice(int rank, std::uint64_t index) const;
   [[nodiscard]] int ranks() const noexcept { return ranks_; }
   [[nodiscard]] DataType type() const noexcept { return type_; }
+  [[nodiscard]] Reduction reduction() const noexcept { return reduction_; }
 
-  /// One period of a rank's contributions, or of the sums, as elements of the type.
+  /// One period of a rank's contributions, or of the results, as elements of the type.
   [[nodiscard]] std::vector<std::byte> contributions(int rank) const;
-  [[nodiscard]] std::vector<std::byte> sums() const;
+  [[nodiscard]] std::vector<std::byte> results() const;
 
  private:
   struct Draw {
@@ -44,27 +53,17 @@ class Pattern {
     std::int64_t extra;
   };
   [[nodiscard]] Draw draw(std::uint64_t index) const noexcept;
+  [[nodiscard]] std::int64_t place(int rank, const Draw& drawn) const noexcept;
 
   DataType type_;
+  Reduction reduction_;
   int ranks_;
   std::uint64_t stream_;
   std::int64_t active_ = 0;  // w
   std::int64_t extras_ = 0;  // e is below
 };
 
-/// Calls action(offset, place, count) for the pieces of elements [first, first + count) that lie together in a table of
-/// one period: piece `offset` of the vector is at element `place` of the table.
-template <typename Action>
-void in_periods(std::uint64_t first, std::uint64_t count, Action action) {
-  for (std::uint64_t offset = 0; offset < count;) {
-    const std::uint64_t place = (first + offset) % Pattern::period;
-    const std::uint64_t piece = count - offset < Pattern::period - place ? count - offset : Pattern::period - place;
-    action(offset, place, piece);
-    offset += piece;
-  }
-}
-
-/// Compares what was received with the sums, bit by bit: NaN and -0 are as wrong as any other value.
+/// Compares what was received with the results, bit by bit.
 class Checker {
  public:
   /// `pattern` must outlive the object.
@@ -73,29 +72,20 @@ class Checker {
   /// Elements [first, first + count) of the pattern; `position` is where they lie in the message, for the report.
   void check(std::uint64_t first, std::uint64_t position, const std::byte* received, std::uint64_t count);
 
-  [[nodiscard]] std::uint64_t checked() const noexcept { return checked_; }
-  [[nodiscard]] std::uint64_t wrong() const noexcept { return wrong_; }
-  /// 0 where all is right; otherwise 1 + the largest |received - expected|, infinite where one is no number.
-  [[nodiscard]] double error() const noexcept { return error_; }
-  /// What is wrong, in one line: the first wrong element, and the rank that, left out or counted twice, explains all
-  /// wrong elements (of the first 256). Empty where nothing is.
+  [[nodiscard]] std::uint64_t checked() const noexcept { return comparison_.checked(); }
+  [[nodiscard]] std::uint64_t wrong() const noexcept { return comparison_.wrong(); }
+  [[nodiscard]] double error() const noexcept { return comparison_.error(); }
+  /// What is wrong, in one line: the first wrong element, and the rank that explains all wrong elements (of the first
+  /// 256) if it was left out, or counted twice, or if one and the same bit of all that it sent was wrong. Empty where
+  /// nothing is wrong.
   [[nodiscard]] std::string report() const;
 
  private:
-  struct Deviation {
-    std::uint64_t index;     // in the pattern
-    std::uint64_t position;  // in the message
-    double expected;
-    double received;
-  };
   [[nodiscard]] std::string culprit() const;
 
   const Pattern* pattern_;
-  std::vector<std::byte> sums_;
-  std::uint64_t checked_ = 0;
-  std::uint64_t wrong_ = 0;
-  double error_ = 0.0;
-  std::vector<Deviation> deviations_;
+  std::vector<std::byte> results_;
+  Comparison comparison_;
 };
 
 }  // namespace rackproof::allreduce

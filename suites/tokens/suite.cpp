@@ -10,7 +10,9 @@
 #include <string_view>
 
 #include "common/core/error.hpp"
+#include "common/core/lists.hpp"
 #include "common/core/units.hpp"
+#include "suites/tokens/all_reduces.hpp"
 #include "suites/tokens/workload.hpp"
 
 namespace rackproof {
@@ -22,34 +24,25 @@ constexpr std::string_view automatic = "auto";
 /// A step that reads less lies in the caches of any core: its share of the memory's bandwidth would say nothing.
 constexpr double cached_bytes = 16.0 * 1024 * 1024;
 
-std::vector<std::string> split_list(const std::string& text, const std::string& option) {
-  std::vector<std::string> parts;
-  std::size_t begin = 0;
-  while (begin <= text.size()) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    parts.push_back(text.substr(begin, end - begin));
-    if (parts.back().empty()) {
-      throw usage_error(
-          fmt::format("--{} '{}' has an empty entry; separate values by single commas", option, printable(text)));
-    }
-    begin = end + 1;
-  }
-  const std::set<std::string> distinct(parts.begin(), parts.end());
-  if (distinct.size() != parts.size()) {
-    throw usage_error(fmt::format("--{} '{}' names a value twice", option, printable(text)));
-  }
-  return parts;
-}
-
 std::vector<std::int64_t> integers(const Options& options, const std::string& option, std::int64_t high,
                                    const std::vector<std::int64_t>& otherwise) {
   const std::string& text = options.value(option);
   if (text == automatic) return otherwise;
   std::vector<std::int64_t> values;
-  for (const std::string& part : split_list(text, option)) {
+  for (const std::string& part : split_list(text, "--" + option)) {
     values.push_back(parse_integer(part, "--" + option, 1, high));
   }
   return values;
+}
+
+std::vector<std::int64_t> chosen_batches(const Options& options) {
+  using List = std::vector<std::int64_t>;
+  return integers(options, "batch", 65536, options.profile != Profile::quick ? List{1, 8} : List{1});
+}
+
+std::vector<std::int64_t> chosen_prompts(const Options& options) {
+  using List = std::vector<std::int64_t>;
+  return integers(options, "prompt", 1 << 24, options.profile != Profile::quick ? List{128, 512} : List{128});
 }
 
 double real_between(const Options& options, const std::string& option, double low, double high) {
@@ -67,7 +60,7 @@ std::vector<ModelShape> chosen_shapes(const Options& options) {
   const std::string& text = options.value("model");
   if (text == automatic) return {find_shape("tiny"), find_shape("llama-100m")};
   std::vector<ModelShape> shapes;
-  for (const std::string& part : split_list(text, "model")) {
+  for (const std::string& part : split_list(text, "--model")) {
     shapes.push_back(find_shape(part));
     const auto same = [&](const ModelShape& shape) { return shape.name == shapes.back().name; };
     if (std::count_if(shapes.begin(), shapes.end(), same) > 1) {
@@ -79,7 +72,7 @@ std::vector<ModelShape> chosen_shapes(const Options& options) {
 
 std::vector<DataType> chosen_types(const Options& options) {
   std::vector<DataType> types;
-  for (const std::string& part : split_list(options.value("token-types"), "token-types")) {
+  for (const std::string& part : split_list(options.value("token-types"), "--token-types")) {
     types.push_back(parse_data_type(part, "--token-types"));
     if (types.back() != DataType::f32 && types.back() != DataType::bf16) {
       throw usage_error(
@@ -253,8 +246,8 @@ class TokensSuite final : public Suite {
     using List = std::vector<std::int64_t>;
     const bool more = options.profile != Profile::quick;
     const Sampling sampling = chosen_sampling(options);
-    const List batches = integers(options, "batch", 65536, more ? List{1, 8} : List{1});
-    const List prompts = integers(options, "prompt", 1 << 24, more ? List{128, 512} : List{128});
+    const List batches = chosen_batches(options);
+    const List prompts = chosen_prompts(options);
     const List contexts = integers(options, "context", 1 << 24, more ? List{128, 1024} : List{128});
     const std::vector<DataType> types = chosen_types(options);
     std::vector<Planned> result;
@@ -282,6 +275,18 @@ class TokensSuite final : public Suite {
 };
 
 }  // namespace
+
+std::set<std::int64_t> all_reduce_elements(const Options& options) {
+  std::set<std::int64_t> elements;
+  for (const ModelShape& shape : chosen_shapes(options)) {
+    for (const std::int64_t batch : chosen_batches(options)) {
+      elements.insert(batch * shape.hidden);
+      for (const std::int64_t prompt : chosen_prompts(options)) elements.insert(batch * prompt * shape.hidden);
+    }
+  }
+  return elements;
+}
+
 }  // namespace tokens
 
 std::unique_ptr<Suite> make_tokens_suite();

@@ -99,6 +99,20 @@ class Arguments(cli.TestCase):
     def test_empty_name_of_the_result_file(self):
         self.refuse(["run", "--out", ""], "--out")
 
+    def test_collectives_that_make_no_sense(self):
+        for option, value, *words in (("--collectives", "gather", "'gather'", "all-gather"),
+                                      ("--reductions", "avg", "'avg'", "prod"),
+                                      ("--message-types", "f16", "'f16'", "bf16"),
+                                      ("--message-sizes", "1MiB,3B", "'3B'"), ("--groups", "every-0", "every-N"),
+                                      ("--groups", "tp", "--tp N"), ("--arrivals", "never", "one-late"),
+                                      ("--arrival-spread", "1ms", "--arrivals"), ("--inputs", "zeros", "normals")):
+            with self.subTest(option=option, value=value):
+                self.refuse(["list", "--suite", "allreduce", option, value], option, *words)
+        self.refuse(["run", "--suite", "allreduce", "--collectives", "broadcast", "--reductions", "max"], "--reductions",
+                    ranks=2)
+        self.refuse(["list", "--suite", "allreduce", "--collectives", "broadcast", "--inputs", "normals"], "--inputs")
+        self.refuse(["list", "--suite", "allreduce", "--message-sizes", "model", "--model", "llama-9"], "llama-9")
+
     def test_model_file_that_is_a_pipe(self):
         os.mkfifo(self.folder / "pipe.toml")
         self.refuse(["list", "--suite", "tokens", "--model", self.folder / "pipe.toml"], "pipe.toml")

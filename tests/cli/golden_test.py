@@ -45,6 +45,18 @@ class Tables(cli.TestCase):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assert_golden("list.txt", re.sub(r" +", " ", result.stdout))
 
+    def test_list_collectives(self):
+        result = run("list", "--ranks", 4, "--suite", "allreduce", "--collectives", "all", "--reductions", "sum,prod",
+                     "--message-types", "f32,i8", "--message-sizes", "8B", "--groups", "every-2", "--arrivals", "one-late")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assert_golden("list-collectives.txt", re.sub(r" +", " ", result.stdout))
+
+    def test_list_model_sizes(self):
+        result = run("list", "--ranks", 8, "--suite", "allreduce", "--message-sizes", "model", "--groups", "tp", "--model",
+                     "llama-3-70b", "--tp", 8, "--batch", 64, "--message-types", "bf16")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assert_golden("list-model-sizes.txt", re.sub(r" +", " ", result.stdout))
+
     def test_list_tests_prints_names_alone(self):
         names = run("run", *FILTER, "--benchmark_list_tests", ranks=2)
         self.assertEqual((names.returncode, names.stderr), (0, ""))

@@ -15,6 +15,7 @@
 #include "suites/suite.hpp"
 #include "suites/tokens/engine.hpp"
 #include "suites/tokens/workload.hpp"
+#include "tests/fakes/faulty_collective.hpp"
 #include "tests/unit/tokens_fixture.hpp"
 
 namespace rackproof {
@@ -28,34 +29,23 @@ using ::testing::HasSubstr;
 using tokens_fixture::DeviceWithFault;
 
 /// Passes everything on, except for what a test changes in the result of an all-reduce.
-class CollectiveWithFault final : public Collective {
+class CollectiveWithFault final : public FaultyCollective {
  public:
   /// Called with each all-reduce, in order, after it.
-  using Fault = std::function<void(int call, float* data, std::size_t count)>;
-  CollectiveWithFault(std::unique_ptr<Collective> real, Fault fault)
-      : real_(std::move(real)), fault_(std::move(fault)) {}
+  using Change = std::function<void(int call, float* data, std::size_t count)>;
+  CollectiveWithFault(std::unique_ptr<Collective> real, Change change)
+      : FaultyCollective(std::move(real)), change_(std::move(change)) {}
 
-  [[nodiscard]] int rank() const override { return real_->rank(); }
-  [[nodiscard]] int size() const override { return real_->size(); }
-  [[nodiscard]] std::string implementation() const override { return real_->implementation(); }
-  void all_reduce(const void* send, void* receive, std::size_t count, DataType type) override {
-    real_->all_reduce(send, receive, count, type);
-    if (type == DataType::f32) fault_(calls_++, static_cast<float*>(receive), count);
+  void all_reduce(const void* send, void* receive, std::size_t count, DataType type, Reduction reduction) override {
+    FaultyCollective::all_reduce(send, receive, count, type, reduction);
+    if (type == DataType::f32) change_(calls_++, static_cast<float*>(receive), count);
   }
-  void all_gather(const void* send, void* receive, std::size_t count, DataType type) override {
-    real_->all_gather(send, receive, count, type);
-  }
-  void broadcast(void* data, std::size_t count, DataType type, int root) override {
-    real_->broadcast(data, count, type, root);
-  }
-  void barrier() override { real_->barrier(); }
   [[nodiscard]] std::unique_ptr<Collective> split(int color) override {
-    return std::make_unique<CollectiveWithFault>(real_->split(color), fault_);
+    return std::make_unique<CollectiveWithFault>(FaultyCollective::split(color), change_);
   }
 
  private:
-  std::unique_ptr<Collective> real_;
-  Fault fault_;
+  Change change_;
   int calls_ = 0;
 };
 

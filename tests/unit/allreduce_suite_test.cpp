@@ -2,9 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
+#include <variant>
+#include <vector>
 
 #include "common/core/error.hpp"
 #include "suites/suite.hpp"
@@ -20,7 +24,10 @@ using ::testing::HasSubstr;
 Options options(Profile profile = Profile::quick) {
   Options made;
   made.profile = profile;
-  for (const OptionSpec& option : make_allreduce_suite()->options()) made.values[option.name] = option.default_value;
+  // Those of the other suites too: this one reads some of them.
+  for (const auto& suite : make_all_suites()) {
+    for (const OptionSpec& option : suite->options()) made.values[option.name] = option.default_value;
+  }
   return made;
 }
 
@@ -98,6 +105,144 @@ TEST(AllReduceSuite, skips_what_does_not_fit_with_the_bytes_needed_and_there) {
             "");
 }
 
+std::vector<Case> cases_with(const std::map<std::string, std::string>& values, const Platform& where) {
+  Options chosen = options();
+  for (const auto& [name, value] : values) {
+    EXPECT_TRUE(chosen.values.contains(name)) << name;
+    chosen.values[name] = value;
+  }
+  return make_allreduce_suite()->cases(chosen, where);
+}
+
+std::set<std::string> names(const std::vector<Case>& cases) {
+  std::set<std::string> found;
+  for (const Case& one : cases) found.insert(one.name);
+  EXPECT_EQ(found.size(), cases.size()) << "names must be unique";
+  return found;
+}
+
+/// Two nodes of four ranks.
+Platform two_nodes() {
+  Platform made;
+  for (int rank = 0; rank < 8; ++rank) {
+    made.topology.ranks.push_back({rank < 4 ? "left" : "right", rank / 4, rank % 4});
+  }
+  made.topology.nodes = 2;
+  return made;
+}
+
+TEST(AllReduceSuite, other_collectives_have_their_names_sizes_and_bus_bandwidths) {
+  const auto cases = cases_with({{"collectives", "all"}, {"message-sizes", "1MiB"}}, platform(4));
+  EXPECT_EQ(names(cases), (std::set<std::string>{
+                              "allreduce/f32/1MiB/out-of-place", "allreduce/reduce-scatter/f32/1MiB/out-of-place",
+                              "allreduce/all-gather/f32/1MiB/out-of-place",
+                              "allreduce/all-to-all/f32/1MiB/out-of-place", "allreduce/broadcast/f32/1MiB/in-place",
+                              "allreduce/reduce/f32/1MiB/out-of-place", "allreduce/send-recv/f32/1MiB/out-of-place"}));
+  const double rate = 1048576.0 / 1e9;
+  EXPECT_DOUBLE_EQ(figure(find(cases, "allreduce/all-gather/f32/1MiB/out-of-place"), "busbw").amount, rate * 0.75);
+  EXPECT_DOUBLE_EQ(figure(find(cases, "allreduce/broadcast/f32/1MiB/in-place"), "busbw").amount, rate);
+  EXPECT_EQ(find(cases, "allreduce/all-gather/f32/1MiB/out-of-place").parameters.text("operation"), "all-gather");
+  EXPECT_EQ(find(cases, "allreduce/all-gather/f32/1MiB/out-of-place").parameters.text("reduction"), "none");
+}
+
+TEST(AllReduceSuite, the_usual_cases_stay_beside_what_is_added) {
+  const auto usual = names(make_allreduce_suite()->cases(options(), platform(2)));
+  for (const auto& [option, value] : std::vector<std::pair<std::string, std::string>>{{"collectives", "all"},
+                                                                                      {"reductions", "sum,max"},
+                                                                                      {"groups", "world,every-2"},
+                                                                                      {"arrivals", "together,one-late"},
+                                                                                      {"inputs", "pattern,normals"}}) {
+    const auto more = names(cases_with({{option, value}}, platform(2)));
+    EXPECT_TRUE(std::includes(more.begin(), more.end(), usual.begin(), usual.end())) << option;
+    EXPECT_GT(more.size(), usual.size()) << option;
+  }
+}
+
+TEST(AllReduceSuite, blocks_are_whole_and_equal) {
+  const auto cases =
+      cases_with({{"collectives", "all-gather"}, {"message-sizes", "8B,1MiB"}, {"message-types", "f64"}}, platform(3));
+  const Case& large = find(cases, "allreduce/all-gather/f64/1MiB/out-of-place");
+  EXPECT_EQ(large.parameters.integer("count"), 131070);
+  EXPECT_EQ(large.work.message_size, 1048560);
+  EXPECT_EQ(find(cases, "allreduce/all-gather/f64/8B/out-of-place").skip_reason,
+            "8B are less than an element of f64 for each of 3 ranks");
+}
+
+TEST(AllReduceSuite, groups_are_of_the_platform_and_their_ranks_count) {
+  const auto cases =
+      cases_with({{"groups", "node,across,every-4,tp"}, {"tp", "2"}, {"message-sizes", "1KiB"}}, two_nodes());
+  const auto ranks = [&](const std::string& groups) {
+    const Case& one = find(cases, "allreduce/f32/1KiB/out-of-place/" + groups);
+    EXPECT_EQ(one.parameters.text("groups"), groups);
+    EXPECT_EQ(one.skip_reason, "");
+    const double n = static_cast<double>(one.parameters.integer("ranks"));
+    EXPECT_DOUBLE_EQ(figure(one, "busbw").amount, 1024.0 / 1e9 * 2.0 * (n - 1.0) / n);
+    return one.parameters.integer("ranks");
+  };
+  EXPECT_EQ(ranks("node"), 4);
+  EXPECT_EQ(ranks("across"), 2);
+  EXPECT_EQ(ranks("every-4"), 2);
+  EXPECT_EQ(ranks("tp2"), 2);
+  const auto alone = cases_with({{"groups", "across"}, {"message-sizes", "1KiB"}}, platform(2));
+  EXPECT_EQ(alone.front().skip_reason, "the groups 'across' have one rank; at least 2 are needed");
+}
+
+TEST(AllReduceSuite, model_sizes_are_those_of_the_all_reduces_of_the_model) {
+  const auto cases = cases_with({{"message-sizes", "model"},
+                                 {"model", "llama-3-70b"},
+                                 {"batch", "64"},
+                                 {"prompt", "128"},
+                                 {"groups", "tp"},
+                                 {"tp", "8"},
+                                 {"message-types", "bf16"}},
+                                two_nodes());
+  std::set<std::int64_t> counts;
+  for (const Case& one : cases) {
+    counts.insert(one.parameters.integer("count"));
+    EXPECT_EQ(one.parameters.text("groups"), "tp8");
+    EXPECT_EQ(one.parameters.integer("ranks"), 8);
+  }
+  EXPECT_EQ(counts, (std::set<std::int64_t>{64 * 8192, 64 * 128 * 8192}));
+  EXPECT_TRUE(names(cases).contains("allreduce/bf16/1MiB/in-place/tp8"));
+}
+
+TEST(AllReduceSuite, arrivals_and_reductions_are_parameters) {
+  const auto cases = cases_with(
+      {{"arrivals", "linear"}, {"arrival-spread", "250us"}, {"reductions", "max"}, {"message-sizes", "1KiB"}},
+      platform(2));
+  ASSERT_EQ(cases.size(), 1U);
+  EXPECT_EQ(cases[0].name, "allreduce/f32/1KiB/out-of-place/max/linear");
+  EXPECT_EQ(cases[0].parameters.text("arrivals"), "linear");
+  EXPECT_EQ(cases[0].parameters.text("reduction"), "max");
+  EXPECT_DOUBLE_EQ(std::get<double>(*cases[0].parameters.find("arrival_spread")), 250e-6);
+}
+
+TEST(AllReduceSuite, streamed_cases_are_out_of_place_and_together) {
+  const auto cases = cases_with({{"modes", "isolated,streamed"},
+                                 {"arrivals", "together,linear"},
+                                 {"message-sizes", "1KiB"},
+                                 {"message-types", "f32"}},
+                                platform(2));
+  EXPECT_EQ(names(cases),
+            (std::set<std::string>{"allreduce/f32/1KiB/out-of-place", "allreduce/f32/1KiB/in-place",
+                                   "allreduce/f32/1KiB/out-of-place/linear", "allreduce/f32/1KiB/in-place/linear",
+                                   "allreduce/f32/1KiB/out-of-place/streamed"}));
+  EXPECT_EQ(find(cases, "allreduce/f32/1KiB/out-of-place/streamed").parameters.text("mode"), "streamed");
+  EXPECT_EQ(find(cases, "allreduce/f32/1KiB/out-of-place").parameters.text("mode"), "isolated");
+}
+
+TEST(AllReduceSuite, what_a_type_cannot_be_reduced_by_is_skipped_with_the_reason) {
+  const auto cases =
+      cases_with({{"message-types", "i8"}, {"reductions", "sum,max"}, {"message-sizes", "1KiB"}}, platform(2));
+  EXPECT_EQ(find(cases, "allreduce/i8/1KiB/out-of-place").skip_reason, "the sum of i8 would overflow");
+  EXPECT_EQ(find(cases, "allreduce/i8/1KiB/out-of-place/max").skip_reason, "");
+  const auto normals =
+      cases_with({{"message-types", "bf16,i32"}, {"inputs", "normals"}, {"message-sizes", "1KiB"}}, platform(200));
+  EXPECT_EQ(names(normals), (std::set<std::string>{"allreduce/bf16/1KiB/out-of-place/normals",
+                                                   "allreduce/bf16/1KiB/in-place/normals"}));
+  EXPECT_THAT(normals[0].skip_reason, HasSubstr("no useful bound"));
+}
+
 TEST(AllReduceSuite, sizes_follow_the_options) {
   Options chosen = options();
   chosen.values["max-message-size"] = "1GiB";
@@ -128,6 +273,20 @@ TEST(AllReduceSuite, refuses_sizes_that_make_no_sense) {
   EXPECT_THAT(refused("max-message-size", "4B"), HasSubstr("multiple of 8B"));
   EXPECT_THAT(refused("min-message-size", "12B"), HasSubstr("--min-message-size"));
   EXPECT_THAT(refused("min-message-size", "1GiB"), HasSubstr("above --max-message-size"));
+  EXPECT_THAT(refused("message-sizes", "1MiB,12B"), HasSubstr("multiple of 8B"));
+  EXPECT_THAT(refused("message-sizes", "1MiB,,2MiB"), HasSubstr("empty entry"));
+  EXPECT_THAT(refused("message-sizes", "1MiB,1MiB"), HasSubstr("twice"));
+  EXPECT_THAT(refused("message-types", "f16"), HasSubstr("unknown type 'f16'"));
+  EXPECT_THAT(refused("collectives", "gather"), HasSubstr("unknown collective 'gather'"));
+  EXPECT_THAT(refused("reductions", "avg"), HasSubstr("unknown reduction 'avg'"));
+  EXPECT_THAT(refused("groups", "rack"), HasSubstr("--groups: 'rack'"));
+  EXPECT_THAT(refused("groups", "tp"), HasSubstr("--tp N"));
+  EXPECT_THAT(refused("groups", "tp2,tp02"), HasSubstr("'tp2' is there twice"));
+  EXPECT_THAT(refused("arrivals", "late"), HasSubstr("--arrivals: 'late' is none of together, one-late"));
+  EXPECT_THAT(refused("arrival-spread", "1s"), HasSubstr("at most 100ms"));
+  EXPECT_THAT(refused("arrival-spread", "1ms"), HasSubstr("has no effect without --arrivals"));
+  EXPECT_THAT(refused("modes", "stream"), HasSubstr("--modes: 'stream'"));
+  EXPECT_THAT(refused("inputs", "zeros"), HasSubstr("--inputs: 'zeros'"));
 }
 
 }  // namespace
