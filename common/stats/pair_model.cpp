@@ -7,6 +7,7 @@
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <cstddef>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -23,12 +24,15 @@ constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 constexpr double mad_scale = 1.4826;
 /// Standard error of a median of normals, times sqrt(n).
 constexpr double median_error = 1.2533;
-/// Efficiency of the MAD: degrees of freedom a value.
+/// Efficiency: degrees of freedom a value.
 constexpr double mad_efficiency = 0.367;
+constexpr double qn_efficiency = 0.82;
+/// Suspicion costs a measurement, no accusation: where the noise is hardly known, it may be quick.
+constexpr double least_suspicion_freedom = 2.0;
 /// Medians of times are not known better than this, whatever a quiet or a simulated network says.
 constexpr double least_noise = 0.005;
 /// Degrees of freedom of what disturbs a measurement now and then, at most.
-constexpr double disturbed_freedom = 3.0;
+constexpr double disturbed_freedom = 2.0;
 constexpr double slow_share = 2.0 / 3.0;
 constexpr int most_sweeps = 100;
 constexpr double still = 1e-6;
@@ -40,6 +44,23 @@ double upper_tail(double z, double freedom) {
   if (std::isnan(z)) return 1.0;
   const boost::math::students_t_distribution<double> t(std::max(freedom, 0.5));
   return boost::math::cdf(boost::math::complement(t, z));
+}
+
+/// The scale of n values, about that of a normal: 2.2219 d_n times the k-th smallest of their n (n - 1) / 2 distances,
+/// k = h (h - 1) / 2, h = n / 2 + 1, d_n for small n (Rousseeuw and Croux, 1993). Takes memory for all distances.
+double qn_scale(std::span<const double> values) {
+  const std::size_t n = values.size();
+  if (n < 2) return 0.0;
+  std::vector<double> distances;
+  distances.reserve(n * (n - 1) / 2);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < i; ++j) distances.push_back(std::abs(values[i] - values[j]));
+  }
+  const std::size_t h = n / 2 + 1;
+  const auto place = distances.begin() + static_cast<std::ptrdiff_t>(h * (h - 1) / 2 - 1);
+  std::nth_element(distances.begin(), place, distances.end());
+  const auto size = static_cast<double>(n);
+  return 2.2219 * *place * size / (size + (n % 2 == 1 ? 1.4 : 3.8));
 }
 
 /// -2 sum ln p is chi-squared with 2 k degrees of freedom (Fisher, Statistical Methods for Research Workers, 1932).
@@ -246,18 +267,24 @@ class Judge {
 
   // ---- endpoints ----
 
+  /// Of the largest machines, of the first 4096 endpoints.
+  [[nodiscard]] double scale_of_effects() const {
+    std::vector<double> effects;
+    std::copy_if(fit_.effect.begin(), fit_.effect.end(), std::back_inserter(effects),
+                 [&](double effect) { return !std::isnan(effect) && effects.size() < 4096; });
+    return qn_scale(effects);
+  }
+
   void judge_endpoints(const Sweeps& sweeps) {
-    std::vector<double> sizes;
-    for (const double effect : fit_.effect) sizes.push_back(std::abs(effect));
-    const double between = mad_scale * median(sizes);
+    const double between = scale_of_effects();
+    const double effects_freedom = qn_efficiency * static_cast<double>(sweeps.measured() - 1);
     std::vector<double> p_values;
     std::vector<int> numbers;
     for (int e = 0; e < endpoints_; ++e) {
       const double partners = static_cast<double>(sweeps.of_endpoint(at(e)).size());
       if (partners == 0.0) continue;
       const double within = median_error * fit_.noise / std::sqrt(partners);
-      const double freedom =
-          between > within ? mad_efficiency * static_cast<double>(sweeps.measured() - 1) : fit_.freedom;
+      const double freedom = between > within ? effects_freedom : fit_.freedom;
       p_values.push_back(upper_tail(fit_.effect[at(e)] / std::max(between, within), freedom));
       numbers.push_back(e);
     }
@@ -294,13 +321,13 @@ class Judge {
       if (link.planned.empty()) continue;
       measured.push_back(&link);
       residuals.push_back(median_of_residuals(planned_, link.planned));
-      p_values.push_back(upper_tail(residuals.back() / fit_.noise, fit_.freedom));
+      p_values.push_back(upper_tail(residuals.back() / fit_.noise, std::max(fit_.freedom, least_suspicion_freedom)));
     }
     const std::vector<double> adjusted = adjusted_p_values(p_values);
     std::vector<const Link*> chosen;
     for (std::size_t i = 0; i < measured.size(); ++i) {
       if (adjusted[i] > options_.suspicion_rate || residuals[i] <= std::log1p(options_.link_floor)) continue;
-      if (measured[i]->again.empty()) {
+      if (measured[i]->again.size() < static_cast<std::size_t>(repetitions_needed)) {
         verdict_.suspects.push_back(part_of(*measured[i], residuals[i], 1.0 - adjusted[i]));
       } else {
         chosen.push_back(measured[i]);
@@ -453,6 +480,24 @@ std::vector<double> adjusted_p_values(std::span<const double> p_values) {
     adjusted[order[i]] = smallest;
   }
   return adjusted;
+}
+
+std::vector<std::pair<int, int>> pairs_to_repeat(const PairVerdict& verdict, std::span<const PairTime> pairs) {
+  struct Candidate {
+    std::ptrdiff_t repetitions;
+    std::pair<int, int> ends;
+  };
+  std::vector<Candidate> candidates;
+  for (const SlowPart& part : verdict.suspects) {
+    const auto repetitions = std::count_if(part.evidence.begin(), part.evidence.end(),
+                                           [&](int i) { return pairs[static_cast<std::size_t>(i)].again; });
+    if (repetitions < repetitions_needed) candidates.push_back({repetitions, {part.a, part.b}});
+  }
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& one, const Candidate& other) { return one.repetitions < other.repetitions; });
+  std::vector<std::pair<int, int>> ends;
+  for (const Candidate& candidate : candidates) ends.push_back(candidate.ends);
+  return ends;
 }
 
 PairVerdict judge_pairs(std::span<const PairTime> pairs, int endpoints, const PairOptions& options) {

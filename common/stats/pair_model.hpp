@@ -11,21 +11,23 @@
 // O(log n) of them; the median of all effects is 0. Residuals are what is left of log t; their scale s is 1.4826 MAD,
 // corrected for the fitted numbers.
 //
-// An endpoint is blamed when its effect stands out from those of its peers: z = effect / (the larger of 1.4826 MAD of
-// all effects and 1.2533 s / sqrt(partners)), p from Student's t with 0.367 (n - 1) degrees of freedom (the efficiency
-// of the MAD: Rousseeuw and Croux, JASA 88, 1993), Benjamini-Hochberg (JRSS B 57, 1995) over all endpoints, a floor in
-// percent, and at least two thirds of its pairs slow.
+// An endpoint is blamed when its effect stands out from those of its peers: z = effect / (the larger of Qn of all
+// effects and 1.2533 s / sqrt(partners)), p from Student's t with as many degrees of freedom as the scale is worth
+// (0.82 n for Qn, 0.367 n for the MAD: Rousseeuw and Croux, Alternatives to the median absolute deviation, JASA 88,
+// 1993), Benjamini-Hochberg (JRSS B 57, 1995) over all endpoints, a floor in percent, and at least two thirds of its
+// pairs slow.
 //
 // A link is blamed in two steps, because one pair among thousands that was disturbed once would look like a slow link.
 // Suspects come from the planned measurements: the same test with z = residual / s over all pairs. Then each suspect is
-// judged by its repeated measurements alone (`again`), which are independent of the choice: each gets the larger of
-// Student's tail probability with at most 3 degrees of freedom (as heavy-tailed as disturbed medians are) and the share
-// of other measurements that were as slow; Fisher's method joins them (-2 sum ln p is chi-squared with two degrees of
-// freedom each); Benjamini-Hochberg again, over the suspects.
+// judged by its repeated measurements alone (`again`), at least three, which are independent of the choice: each gets
+// the larger of Student's tail probability with at most 2 degrees of freedom (as heavy-tailed as disturbed medians are)
+// and the share of other measurements that were as slow; Fisher's method joins them (-2 sum ln p is chi-squared with
+// two degrees of freedom each); Benjamini-Hochberg again, over the suspects.
 #pragma once
 
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace rackproof::stats {
@@ -88,6 +90,14 @@ inline constexpr int fewest_endpoints = 4;
 /// `endpoints`: how many there are; pairs name them from 0. Throws Error (internal) for an endpoint that is out of
 /// range or its own partner, and for a node_of of another length. Time and memory: O(pairs x sweeps).
 [[nodiscard]] PairVerdict judge_pairs(std::span<const PairTime> pairs, int endpoints, const PairOptions& options = {});
+
+/// A link is blamed, or cleared, after so many repetitions.
+inline constexpr int repetitions_needed = 3;
+
+/// The suspects to measure again next, each as (a, b) with a < b: those with the fewest repetitions first, of equal
+/// ones the slower. `pairs` is what `verdict` was made from. Empty: everything is settled.
+[[nodiscard]] std::vector<std::pair<int, int>> pairs_to_repeat(const PairVerdict& verdict,
+                                                               std::span<const PairTime> pairs);
 
 /// Adjusted p-values of Benjamini and Hochberg: the smallest rate of false discoveries at which each would be rejected.
 [[nodiscard]] std::vector<double> adjusted_p_values(std::span<const double> p_values);
