@@ -500,6 +500,23 @@ std::vector<std::pair<int, int>> pairs_to_repeat(const PairVerdict& verdict, std
   return ends;
 }
 
+double log_excess(const PairVerdict& verdict, std::span<const PairTime> pairs, const PairOptions& options, int a, int b,
+                  double seconds) {
+  const auto planned = std::find_if(pairs.begin(), pairs.end(), [a, b](const PairTime& time) {
+    return !time.again && std::minmax(time.a, time.b) == std::minmax(a, b);
+  });
+  if (planned == pairs.end()) return not_a_number;
+  double expected = verdict.expected[static_cast<std::size_t>(planned - pairs.begin())];
+  for (const int endpoint : {a, b}) {
+    const bool blamed = std::any_of(verdict.blamed.begin(), verdict.blamed.end(), [&](const SlowPart& part) {
+      return (part.kind == SlowPart::Kind::endpoint && part.a == endpoint) ||
+             (part.kind == SlowPart::Kind::node && part.a == options.node_of[at(endpoint)]);
+    });
+    if (blamed) expected /= 1.0 + verdict.effect[at(endpoint)];
+  }
+  return std::log(seconds / expected);
+}
+
 PairVerdict judge_pairs(std::span<const PairTime> pairs, int endpoints, const PairOptions& options) {
   return Judge(pairs, endpoints, options).run();
 }

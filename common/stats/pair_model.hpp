@@ -99,6 +99,12 @@ inline constexpr int repetitions_needed = 3;
 [[nodiscard]] std::vector<std::pair<int, int>> pairs_to_repeat(const PairVerdict& verdict,
                                                                std::span<const PairTime> pairs);
 
+/// Log of `seconds`, a time of the pair a, b, over what is expected of it without anything that is blamed; 0: as
+/// expected. Not a number for a pair that has no planned measurement in `pairs`. `verdict` was made from `pairs` and
+/// `options`.
+[[nodiscard]] double log_excess(const PairVerdict& verdict, std::span<const PairTime> pairs, const PairOptions& options,
+                                int a, int b, double seconds);
+
 /// Adjusted p-values of Benjamini and Hochberg: the smallest rate of false discoveries at which each would be rejected.
 [[nodiscard]] std::vector<double> adjusted_p_values(std::span<const double> p_values);
 

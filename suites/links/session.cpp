@@ -48,11 +48,15 @@ LinksSession::Series& LinksSession::series_of(const Case& which) {
   return series_[{which.work.message_size, which.parameters.text("direction")}];
 }
 
+stats::PairOptions LinksSession::options() const {
+  stats::PairOptions options;
+  options.node_of = endpoints_.node_of;
+  return options;
+}
+
 const stats::PairVerdict& LinksSession::verdict_of(Series& series) const {
   if (!series.verdict) {
-    stats::PairOptions options;
-    options.node_of = endpoints_.node_of;
-    series.verdict = stats::judge_pairs(series.times, endpoints_.size(), options);
+    series.verdict = stats::judge_pairs(series.times, endpoints_.size(), options());
   }
   return *series.verdict;
 }
@@ -81,24 +85,7 @@ void LinksSession::observe(const Case& which, const Observation& seen) {
 /// How much longer than the rest of the tournament lets expect, as a logarithm.
 double LinksSession::excess(const Series& series, Ends ends, const Observation& seen) const {
   const double seconds = seconds_of(seen, endpoints_.rank[at(ends.first)], endpoints_.rank[at(ends.second)]);
-  // Of the planned meeting of the two; what an endpoint that is blamed adds is left out of what is expected.
-  for (std::size_t i = 0; i < series.times.size(); ++i) {
-    const stats::PairTime& time = series.times[i];
-    if (time.again || std::minmax(time.a, time.b) != std::minmax(ends.first, ends.second)) continue;
-    double expected = series.verdict->expected[i];
-    for (const stats::SlowPart& part : series.verdict->blamed) {
-      using Kind = stats::SlowPart::Kind;
-      const auto is_of = [&](int endpoint) {
-        return (part.kind == Kind::endpoint && part.a == endpoint) ||
-               (part.kind == Kind::node && part.a == endpoints_.node_of[at(endpoint)]);
-      };
-      for (const int endpoint : {ends.first, ends.second}) {
-        if (is_of(endpoint)) expected /= 1.0 + series.verdict->effect[at(endpoint)];
-      }
-    }
-    return std::log(seconds / expected);
-  }
-  return 0.0;
+  return stats::log_excess(*series.verdict, series.times, options(), ends.first, ends.second, seconds);
 }
 
 /// The target is the slowest that is blamed; the others are a round beside it, those that are blamed too first; the

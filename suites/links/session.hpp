@@ -75,6 +75,7 @@ class LinksSession final : public SuiteSession {
     bool apart_planned = false;
   };
 
+  [[nodiscard]] stats::PairOptions options() const;
   [[nodiscard]] Series& series_of(const Case& which);
   [[nodiscard]] const stats::PairVerdict& verdict_of(Series& series) const;
   void plan_apart(Series& series) const;
