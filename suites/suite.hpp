@@ -38,8 +38,6 @@ struct Case {
   std::string skip_reason;
   /// Ranks meet in pairs (Workload::partner()), and who met whom is kept in the file.
   bool pairs = false;
-  /// Cases of a suite run after all its cases of a lower phase, in whatever order else: they build on what those found.
-  int phase = 0;
 };
 
 /// An option of a suite: `--name VALUE` on the command line of `run` and `list`.

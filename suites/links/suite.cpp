@@ -85,8 +85,6 @@ Case pair_case(const Series& series, const char* stage, int number, int digits, 
   const char* const direction = series.both_ways ? "both-ways" : "one-way";
   made.name = fmt::format("links/{}/{}/{}-{:0{}}", size_name(series.message), direction, stage, number, digits);
   made.pairs = true;
-  const bool chosen_in_the_run = std::string_view(stage) != "round";
-  made.phase = !chosen_in_the_run ? 0 : std::string_view(stage) == "again" ? 1 : 2;
   made.parameters = {
       {"direction", std::string(direction)}, {"stage", std::string(stage)}, {"number", std::int64_t{number}}};
   const auto bytes = static_cast<double>(series.message);
@@ -160,6 +158,9 @@ class LinksSuite final : public Suite {
     }
     return made;
   }
+
+  /// What is repeated follows from the rounds, and what is driven apart from both.
+  [[nodiscard]] bool keeps_order() const override { return true; }
 
   [[nodiscard]] std::unique_ptr<SuiteSession> begin(const Options& options, const Platform& platform) const override {
     return std::make_unique<LinksSession>(links::choose_endpoints(options.value("links-between"), platform.topology),
