@@ -96,10 +96,14 @@ CaseSummary summarise(const ResultFile& file, std::size_t suite, std::size_t whi
       summary.ranks.push_back(summary_of_rank(block, row, summary.flags));
     }
   }
-  const auto fewer = [](const RankSummary& a, const RankSummary& b) { return a.samples < b.samples; };
-  const auto [fewest, most] = std::minmax_element(summary.ranks.begin(), summary.ranks.end(), fewer);
-  summary.fewest = fewest->samples;
-  summary.most = most->samples;
+  // Where ranks meet in pairs, those without a partner have no samples.
+  const bool pairs = file.header().suites[suite].pairs;
+  summary.fewest = std::numeric_limits<std::int32_t>::max();
+  for (const RankSummary& rank : summary.ranks) {
+    if (rank.samples > 0 || !pairs) summary.fewest = std::min(summary.fewest, rank.samples);
+    summary.most = std::max(summary.most, rank.samples);
+  }
+  summary.fewest = std::min(summary.fewest, summary.most);
   for (const RankSummary& rank : summary.ranks) summary.late = std::max(summary.late, rank.late);
   if (file.header().suites[suite].cases[which].collective) {
     summary.time = middle_of(file.figure_time(suite, which));

@@ -197,9 +197,8 @@ class Judge {
     fit_.noise = std::max({fit_.noise, typical_spread(), least_noise});
     publish_fit();
     if (sweeps.measured() < at(fewest_endpoints) || planned_.size() <= sweeps.measured()) {
-      verdict_.reason =
-          fmt::format("{} pairs of {} endpoints do not tell a slow link from a slow endpoint; it takes {}",
-                      planned_.size(), sweeps.measured(), fewest_endpoints);
+      verdict_.reason = fmt::format("too few endpoints to tell a slow link from a slow endpoint: {}, and it takes {}",
+                                    sweeps.measured(), fewest_endpoints);
       return std::move(verdict_);
     }
     verdict_.decided = true;
