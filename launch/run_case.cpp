@@ -207,7 +207,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   auto status = static_cast<std::int64_t>(outcome.status);
   parts.world.broadcast({&status, 1});
   parts.world.broadcast(outcome.message);
-  const CaseResult result{static_cast<results::Status>(status), outcome.message, seconds, sampling};
+  CaseResult result{static_cast<results::Status>(status), outcome.message, seconds, sampling};
   if (parts.context.session != nullptr && result.status == results::Status::passed) {
     parts.context.session->observe(which, seen);
   }
