@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -34,6 +35,7 @@ class Runner {
          std::size_t repetitions, Progress& progress)
       : parts_(parts), options_(options), progress_(progress), start_(parts.clock.local().now()) {
     for (std::size_t s = 0; s < planned.size(); ++s) {
+      sessions_.push_back(planned[s].suite->begin(options.suite_options, parts.context.platform));
       std::vector<std::size_t> order(planned[s].cases.size() / repetitions);
       std::iota(order.begin(), order.end(), std::size_t{0});
       if (options.shuffled && !planned[s].suite->keeps_order()) shuffle(order, options.order_seed.value_or(0) + s);
@@ -76,6 +78,7 @@ class Runner {
     rule.min_samples = std::min(rule.min_samples, rule.max_samples);
     rule.budget = budget();
     CaseResult result;
+    parts_.context.session = sessions_.at(row.suite_index).get();
     for (auto _ : state) {
       result = run_case(parts_, *row.suite, *row.which, row.suite_index, row.row, rule);
       state.SetIterationTime(result.seconds);
@@ -122,6 +125,7 @@ class Runner {
   double start_;
   double sampling_ = 0.0;  ///< s, of start_ until now
   std::vector<Row> rows_;
+  std::vector<std::unique_ptr<SuiteSession>> sessions_;  ///< by suite; null where it has none
   std::size_t next_ = 0;
   ExitCode worst_ = ExitCode::pass;
   std::exception_ptr failure_;

@@ -68,12 +68,13 @@ Conclusion conclude(const std::vector<results::RankHeader>& ranks, const std::ve
 
 /// Gathers what every rank saw and writes it.
 void write_samples(const RunParts& parts, const Samples& samples, const Verification& verification,
-                   std::size_t suite_index, std::size_t row) {
-  // One row a rank: columns of n samples, then the check's error and the digest's bits.
+                   const Workload& workload, std::size_t suite_index, std::size_t row) {
+  // One row a rank: columns of n samples, then the check's error, the digest's bits, whether it
+  // takes part, and its partner.
   constexpr std::size_t columns = 6;
   const std::size_t n = samples.begin.size();
   std::vector<double> packed;
-  packed.reserve(columns * n + 2);
+  packed.reserve(columns * n + 4);
   const auto pack = [&packed](const auto& column) { packed.insert(packed.end(), column.begin(), column.end()); };
   pack(samples.time);
   pack(samples.begin);
@@ -83,15 +84,16 @@ void write_samples(const RunParts& parts, const Samples& samples, const Verifica
   pack(samples.steal);
   packed.push_back(verification.error);
   packed.push_back(std::bit_cast<double>(verification.digest));
+  packed.push_back(workload.takes_part() ? 1.0 : 0.0);
+  packed.push_back(workload.partner());
 
   mpi::agree(parts.world, [&] {
     parts.gatherer.gather(packed, [&](int first_rank, std::span<const double> rows) {
-      const std::size_t length = columns * n + 2;
+      const std::size_t length = columns * n + 4;
       const std::size_t ranks = rows.size() / length;
       results::RankBlock block;
       block.first_rank = first_rank;
       block.columns = static_cast<int>(n);
-      block.samples.assign(ranks, static_cast<std::int32_t>(n));
       for (std::size_t r = 0; r < ranks; ++r) {
         const auto one = rows.subspan(r * length, length);
         std::size_t next = 0;
@@ -106,6 +108,8 @@ void write_samples(const RunParts& parts, const Samples& samples, const Verifica
         unpack(block.steal);
         block.verify_error.push_back(one[columns * n]);
         block.digest.push_back(std::bit_cast<std::uint64_t>(one[columns * n + 1]));
+        block.samples.push_back(one[columns * n + 2] > 0.0 ? static_cast<std::int32_t>(n) : 0);
+        block.partner.push_back(static_cast<std::int32_t>(one[columns * n + 3]));
       }
       parts.writer->write_block(suite_index, row, block);
     });
@@ -118,13 +122,23 @@ void finish(const RunParts& parts, std::size_t suite_index, std::size_t row, con
   });
 }
 
-double median_step(const RunParts& parts, const Samples& samples, bool collective) {
-  double seconds = stats::median(samples.figure);
-  if (collective) return seconds;
-  const std::vector<double> medians = parts.world.gather(stats::median(samples.time));
-  if (parts.world.is_root()) seconds = stats::median(medians);
-  parts.world.broadcast({&seconds, 1});
-  return seconds;
+/// The median of each rank's own times, NaN where it did not take part, and its partner; the same on every rank.
+Observation observe(const RunParts& parts, const Samples& samples, const Workload& workload) {
+  Observation seen;
+  const double median = workload.takes_part() ? stats::median(samples.time) : std::numeric_limits<double>::quiet_NaN();
+  const std::vector<double> row{median, static_cast<double>(workload.partner())};
+  std::vector<double> rows = parts.world.gather(std::span<const double>(row));
+  rows.resize(2 * static_cast<std::size_t>(parts.world.size()));
+  parts.world.broadcast(std::span<double>(rows));
+  for (std::size_t i = 0; i < rows.size(); i += 2) {
+    seen.seconds.push_back(rows[i]);
+    seen.partner.push_back(static_cast<int>(rows[i + 1]));
+  }
+  return seen;
+}
+
+double median_step(const Samples& samples, const Observation& seen, bool collective) {
+  return stats::median(collective ? samples.figure : seen.seconds);
 }
 
 }  // namespace
@@ -132,6 +146,13 @@ double median_step(const RunParts& parts, const Samples& samples, bool collectiv
 CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which, std::size_t suite_index,
                     std::size_t row, const StoppingRule& rule) {
   if (!which.skip_reason.empty()) return {results::Status::skipped, which.skip_reason, 0.0, 0.0};
+  if (const std::string reason = suite.reason_to_skip(which, parts.context); !reason.empty()) {
+    results::CaseOutcome outcome;
+    outcome.status = results::Status::skipped;
+    outcome.message = reason;
+    finish(parts, suite_index, row, outcome);
+    return {outcome.status, outcome.message, 0.0, 0.0};
+  }
 
   std::unique_ptr<Workload> workload;
   try {
@@ -162,11 +183,12 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   Verification verification;
   mpi::agree(parts.world, [&] { verification = workload->verify(); });
 
-  const double seconds = median_step(parts, samples, which.collective);
+  const Observation seen = observe(parts, samples, *workload);
+  const double seconds = median_step(samples, seen, which.collective);
   const auto outcomes = parts.world.gather(static_cast<double>(verification.outcome));
   const auto digests = parts.world.gather(verification.digest);
   const auto details = parts.world.gather(verification.detail);
-  write_samples(parts, samples, verification, suite_index, row);
+  write_samples(parts, samples, verification, *workload, suite_index, row);
 
   results::CaseOutcome outcome;
   if (parts.world.is_root()) {
@@ -185,7 +207,11 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   auto status = static_cast<std::int64_t>(outcome.status);
   parts.world.broadcast({&status, 1});
   parts.world.broadcast(outcome.message);
-  return {static_cast<results::Status>(status), outcome.message, seconds, sampling};
+  CaseResult result{static_cast<results::Status>(status), outcome.message, seconds, sampling};
+  if (parts.context.session != nullptr && result.status == results::Status::passed) {
+    parts.context.session->observe(which, seen);
+  }
+  return result;
 }
 
 }  // namespace rackproof

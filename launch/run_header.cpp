@@ -100,7 +100,10 @@ results::RunHeader make_run_header(const mpi::Communicator& world, const Platfor
   for (const SelectedSuite& suite : planned) {
     results::SuiteHeader one;
     one.name = suite.suite->name();
-    for (const Case& which : suite.cases) one.cases.push_back(to_header(which));
+    for (const Case& which : suite.cases) {
+      one.cases.push_back(to_header(which));
+      one.pairs = one.pairs || which.pairs;
+    }
     header.suites.push_back(std::move(one));
   }
 

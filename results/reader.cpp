@@ -462,6 +462,10 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
     suite.cases[i].collective = collective[i] != 0;
   }
   check_samples(group, folder, cases);
+  suite.pairs = H5Lexists(group.get(), schema::partner, H5P_DEFAULT) > 0;
+  if (suite.pairs) {
+    Dataset(group.get(), schema::partner, folder).expect(Kind::integer, {cases, header.ranks.size()});
+  }
 
   const Dataset messages(group.get(), schema::message, folder);
   if (messages.extents.size() != 2 || messages.extents[1] > 65536) {
@@ -632,6 +636,15 @@ RankBlock ResultFile::block(std::size_t suite, std::size_t which, int first_rank
         Dataset(group.get(), schema::verify_error, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start_row, shape_row);
     block.digest =
         Dataset(group.get(), schema::digest, prefix).read_part<std::uint64_t>(H5T_NATIVE_UINT64, start_row, shape_row);
+    if (state_->header.suites[suite].pairs) {
+      block.partner =
+          Dataset(group.get(), schema::partner, prefix).read_part<std::int32_t>(H5T_NATIVE_INT32, start_row, shape_row);
+      for (const std::int32_t partner : block.partner) {
+        if (partner < -1 || partner >= static_cast<std::int32_t>(state_->header.ranks.size())) {
+          throw damage(fmt::format("{}partner has the value {}", prefix, partner));
+        }
+      }
+    }
     // A `begin` that was not recorded is all NaN; nothing that was recorded is.
     if (std::all_of(block.begin.begin(), block.begin.end(), [](double value) { return value != value; })) {
       block.begin.clear();

@@ -47,6 +47,7 @@ struct CaseHeader {
 struct SuiteHeader {
   std::string name;
   std::vector<CaseHeader> cases;
+  bool pairs = false;  ///< its ranks meet in pairs: there is a column `partner`
 };
 
 /// Everything that is known before the first case runs.
@@ -80,6 +81,7 @@ struct RankBlock {
   std::vector<float> steal;           ///< s; (ranks x columns); or empty: NaN
   std::vector<double> verify_error;   ///< (ranks), 1 is the tolerance; or empty: NaN
   std::vector<std::uint64_t> digest;  ///< (ranks); or empty: 0
+  std::vector<std::int32_t> partner;  ///< (ranks), -1 where none; or empty: none. Kept for suites with pairs.
 
   [[nodiscard]] int ranks() const { return static_cast<int>(samples.size()); }
 };

@@ -73,6 +73,7 @@ inline constexpr const char* digest = "digest";              ///< (C,R) u8
 inline constexpr const char* switches = "switches";          ///< (C,R,S) u2
 inline constexpr const char* probe = "probe";                ///< (C,R,S) f4, s
 inline constexpr const char* steal = "steal";                ///< (C,R,S) f4, s
+inline constexpr const char* partner = "partner";            ///< (C,R) i4, -1 where none; suites with pairs alone
 inline constexpr const char* status = "status";              ///< (C) i1
 inline constexpr const char* stop_reason = "stop_reason";    ///< (C) i1
 inline constexpr const char* warmup_steps = "warmup_steps";  ///< (C) i4
@@ -90,6 +91,14 @@ inline constexpr const char* collective = "collective";      ///< (C) i1
 /// case. Not vlen: such a dataset cannot be written in SWMR mode, and this text is known only when a case ends.
 inline constexpr const char* message = "message";
 inline constexpr std::int64_t message_length = 512;  ///< M
+
+// Parameters of cases in which ranks meet in pairs: cases with the same direction and message_size are one series, from
+// which a verdict is made.
+inline constexpr const char* direction = "direction";  ///< "one-way" (there and back, one after the other), "both-ways"
+inline constexpr const char* stage = "stage";          ///< one of these:
+inline constexpr const char* stage_round = "round";    ///< planned
+inline constexpr const char* stage_again = "again";    ///< chosen in the run: suspicious pairs, the rest at random
+inline constexpr const char* stage_apart = "apart";    ///< chosen in the run: what is slow, with few others or none
 
 // Attributes of datasets.
 inline constexpr const char* units = "units";

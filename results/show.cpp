@@ -20,6 +20,7 @@
 #include "common/core/error.hpp"
 #include "common/core/units.hpp"
 #include "common/stats/order_statistics.hpp"
+#include "results/links.hpp"
 #include "results/part_file.hpp"
 #include "results/quantile_table.hpp"
 #include "results/reader.hpp"
@@ -96,10 +97,14 @@ CaseSummary summarise(const ResultFile& file, std::size_t suite, std::size_t whi
       summary.ranks.push_back(summary_of_rank(block, row, summary.flags));
     }
   }
-  const auto fewer = [](const RankSummary& a, const RankSummary& b) { return a.samples < b.samples; };
-  const auto [fewest, most] = std::minmax_element(summary.ranks.begin(), summary.ranks.end(), fewer);
-  summary.fewest = fewest->samples;
-  summary.most = most->samples;
+  // Where ranks meet in pairs, those without a partner have no samples.
+  const bool pairs = file.header().suites[suite].pairs;
+  summary.fewest = std::numeric_limits<std::int32_t>::max();
+  for (const RankSummary& rank : summary.ranks) {
+    if (rank.samples > 0 || !pairs) summary.fewest = std::min(summary.fewest, rank.samples);
+    summary.most = std::max(summary.most, rank.samples);
+  }
+  summary.fewest = std::min(summary.fewest, summary.most);
   for (const RankSummary& rank : summary.ranks) summary.late = std::max(summary.late, rank.late);
   if (file.header().suites[suite].cases[which].collective) {
     summary.time = middle_of(file.figure_time(suite, which));
@@ -155,8 +160,38 @@ class Page {
  public:
   Page(const ResultFile& file, const ShowOptions& options) : file_(file), options_(options) {}
 
-  /// The tables of the cases (positions) of one suite.
+  /// The tables of the cases (positions) of one suite. Ranks that meet in pairs are shown a series a row, with what
+  /// follows from all of its meetings, unless single cases or ranks are asked for.
   std::string suite(std::size_t suite, const std::vector<std::size_t>& cases) {
+    const bool by_series = file_.header().suites[suite].pairs && !options_.ranks && options_.case_regex.empty();
+    if (!by_series) return case_tables(suite, cases);
+    const std::vector<LinkSeries> series = link_series(file_, suite);
+    const std::string verdicts = link_verdicts(file_, series);
+    const std::string table = link_table(file_, series);
+    return case_tables(suite, outside(suite, cases, series)) + (table.empty() ? "" : "\n" + table) +
+           (verdicts.empty() ? "" : "\n" + verdicts);
+  }
+
+  /// Those of `cases` that belong to no series, or that something is to be said about.
+  std::vector<std::size_t> outside(std::size_t suite, const std::vector<std::size_t>& cases,
+                                   const std::vector<LinkSeries>& series) const {
+    const auto is_measured_series = [&](const CaseHeader& which) {
+      return std::any_of(series.begin(), series.end(), [&](const LinkSeries& one) {
+        return one.message_size == which.message_size && !one.times.empty();
+      });
+    };
+    std::vector<std::size_t> others;
+    for (const std::size_t c : cases) {
+      const CaseHeader& which = file_.header().suites[suite].cases[c];
+      const Status status = file_.outcome(suite, c).status;
+      const bool quiet = status == Status::passed || status == Status::skipped || status == Status::not_run;
+      if (!is_pair_case(which) || !quiet || (status == Status::skipped && !is_measured_series(which)))
+        others.push_back(c);
+    }
+    return others;
+  }
+
+  std::string case_tables(std::size_t suite, const std::vector<std::size_t>& cases) {
     const SuiteHeader& header = file_.header().suites[suite];
     // Cases share a table if the figures of one are among those of the other, so that no table is wide and full of
     // holes.

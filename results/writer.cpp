@@ -64,7 +64,7 @@ bool is_column_name(std::string_view name) {
       schema::status,     schema::stop_reason, schema::warmup_steps, schema::clock_error,  schema::flop,
       schema::bytes,      schema::tokens,      schema::message_size, schema::collective,   schema::message,
       schema::rank,       schema::figures,     schema::switches,     schema::probe,        schema::steal,
-      schema::operations, schema::warmup,      schema::warmup_time};
+      schema::operations, schema::warmup,      schema::warmup_time,  schema::partner};
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
@@ -252,6 +252,7 @@ struct Writer::State {
   struct Suite {
     std::string folder;  ///< with a slash at its end
     std::size_t cases;
+    bool pairs;
   };
   std::vector<Suite> suites;
   std::set<std::pair<std::size_t, std::size_t>> finished;
@@ -412,7 +413,7 @@ std::vector<char> Writer::State::structure(const RunHeader& header) {
     const Handle groups = create_group(root.get(), schema::suites);
     for (const SuiteHeader& suite : header.suites) {
       write_suite(groups.get(), suite, scale);
-      suites.push_back({fmt::format("/{}/{}/", schema::suites, suite.name), suite.cases.size()});
+      suites.push_back({fmt::format("/{}/{}/", schema::suites, suite.name), suite.cases.size(), suite.pairs});
     }
   }
   return memory.close();
@@ -491,6 +492,12 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
            "error of the output that was timed, where 1 is the tolerance", "1");
   describe(create(group.get(), schema::digest, H5T_STD_U64LE, case_rank, zero_fill, rank_chunk),
            "digest of the bits of the output that was timed; 0: none");
+
+  if (suite.pairs) {
+    static constexpr std::int32_t none = -1;
+    describe(create(group.get(), schema::partner, H5T_STD_I32LE, case_rank, Fill{H5T_NATIVE_INT32, &none}, rank_chunk),
+             "rank that this one exchanged messages with; -1: none");
+  }
 
   const auto flag_column = [&](const char* name, const char* long_name, std::span<const std::int8_t> values,
                                const char* meanings, std::int8_t fill) {
@@ -703,7 +710,8 @@ void Writer::State::close_part() noexcept {
 
 void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& block) {
   State& state = *state_;
-  const std::string& name = state.suite_of(suite, which).folder;
+  const State::Suite& of = state.suite_of(suite, which);
+  const std::string& name = of.folder;
   const std::size_t ranks = block.samples.size();
   const auto columns = static_cast<std::size_t>(std::max(block.columns, 0));
   const std::size_t values = ranks * columns;
@@ -714,7 +722,7 @@ void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& 
       !fits(block.begin.size(), values) || !fits(block.flags.size(), values) || !fits(block.switches.size(), values) ||
       !fits(block.probe.size(), values) || !fits(block.steal.size(), values) ||
       !fits(block.verify_error.size(), ranks) || !fits(block.digest.size(), ranks) ||
-      !std::all_of(block.samples.begin(), block.samples.end(), valid_count)) {
+      !fits(block.partner.size(), ranks) || !std::all_of(block.samples.begin(), block.samples.end(), valid_count)) {
     throw Error(ExitCode::internal, "results", 0, "",
                 fmt::format("a block of samples has sizes that do not fit together: {} ranks from {}, {} columns",
                             ranks, block.first_rank, block.columns));
@@ -750,6 +758,9 @@ void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& 
     }
     if (!block.digest.empty()) {
       write_part(file, name + schema::digest, H5T_NATIVE_UINT64, start_row, count_row, block.digest.data());
+    }
+    if (of.pairs && !block.partner.empty()) {
+      write_part(file, name + schema::partner, H5T_NATIVE_INT32, start_row, count_row, block.partner.data());
     }
   });
 }

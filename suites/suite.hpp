@@ -36,6 +36,8 @@ struct Case {
   bool collective = false;
   /// Not empty: the case cannot run here, and why. It is reported as SKIPPED.
   std::string skip_reason;
+  /// Ranks meet in pairs (Workload::partner()), and who met whom is kept in the file.
+  bool pairs = false;
 };
 
 /// An option of a suite: `--name VALUE` on the command line of `run` and `list`.
@@ -68,12 +70,30 @@ struct Platform {
   bool known = false;                ///< a device was opened
 };
 
+/// What came out of a case, the same on every rank.
+struct Observation {
+  std::vector<double> seconds;  ///< by rank: the median of its own times; NaN where it did not take part
+  std::vector<int> partner;     ///< by rank: as Workload::partner() said
+};
+
+/// What a suite carries from one case of a run to the next.
+class SuiteSession {
+ public:
+  SuiteSession() = default;
+  SuiteSession(const SuiteSession&) = delete;
+  SuiteSession& operator=(const SuiteSession&) = delete;
+  virtual ~SuiteSession() = default;
+  /// Called on all ranks alike when a case of the suite was measured and its check had passed.
+  virtual void observe(const Case& which, const Observation& seen) = 0;
+};
+
 /// What a workload may use. All of it outlives the workload.
 struct Context {
   Device& device;
   Collective& collective;  ///< over all ranks
   const Platform& platform;
   const Options& options;
+  SuiteSession* session = nullptr;  ///< of the suite whose case this is; null where it has none
 };
 
 class Suite {
@@ -90,6 +110,16 @@ class Suite {
   [[nodiscard]] virtual std::vector<Case> cases(const Options& options, const Platform& platform) const = 0;
   /// True where a case depends on those listed before it: the launch then does not shuffle them.
   [[nodiscard]] virtual bool keeps_order() const { return false; }
+  /// State of its own for one run, handed to it in Context::session; null: it needs none. The same on every rank.
+  [[nodiscard]] virtual std::unique_ptr<SuiteSession> begin(const Options& /*options*/,
+                                                            const Platform& /*platform*/) const {
+    return nullptr;
+  }
+  /// Not empty: a case without a skip_reason turns out, when its turn comes, to have nothing to do, and why. It is
+  /// reported as SKIPPED. The same on every rank.
+  [[nodiscard]] virtual std::string reason_to_skip(const Case& /*which*/, const Context& /*context*/) const {
+    return {};
+  }
   /// Collective. Allocates and fills everything that step() needs.
   [[nodiscard]] virtual std::unique_ptr<Workload> make(const Case& which, const Context& context) const = 0;
 };

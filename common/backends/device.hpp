@@ -100,6 +100,10 @@ class Device {
   [[nodiscard]] virtual std::unique_ptr<Buffer> allocate(std::size_t bytes) = 0;
   virtual void copy_to_device(void* device, const void* host, std::size_t bytes) = 0;
   virtual void copy_to_host(void* host, const void* device, std::size_t bytes) = 0;
+  /// Within the memory of this device, as fast as it can; the two do not overlap. Complete on return.
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  /// True where the device is the host itself: nothing lies between their memories.
+  [[nodiscard]] virtual bool is_host() const { return false; }
   [[nodiscard]] virtual std::unique_ptr<Matmul> matmul(const MatmulProblem& problem) = 0;
   [[nodiscard]] virtual TokenKernels& token_kernels() = 0;
   /// Waits until all that was started has ended.

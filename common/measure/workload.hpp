@@ -64,6 +64,10 @@ class Workload {
   /// True: one operation of all ranks together, whose time is max(end) - max(begin) over ranks. False: every rank
   /// does its own, at the same time, and has its own time.
   [[nodiscard]] virtual bool is_collective() const = 0;
+  /// False: in this case this rank only waits for the others; its samples are no measurement and are not kept.
+  [[nodiscard]] virtual bool takes_part() const { return true; }
+  /// The rank that this one exchanges messages with; -1: none. Ranks name each other.
+  [[nodiscard]] virtual int partner() const { return -1; }
 };
 
 }  // namespace rackproof

@@ -29,7 +29,7 @@ class Arguments(cli.TestCase):
         self.refuse(["run", "--fast"], "--fast", "run --help")
 
     def test_unknown_suite(self):
-        self.refuse(["run", "--suite", "gemm,gem"], "'gem'", "gemm, tokens")
+        self.refuse(["run", "--suite", "gemm,gem"], "'gem'", "gemm, links, tokens")
 
     def test_suite_named_twice(self):
         self.refuse(["run", "--suite", "gemm,gemm"], "twice")

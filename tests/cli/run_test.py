@@ -12,9 +12,9 @@ SMALL = "--benchmark_filter=^allreduce/.*/(8B|1KiB|64KiB)/|^gemm/.*m512n512k512|
 
 
 class Run(cli.TestCase):
-    def measure(self, *more, ranks=2, **others):
+    def measure(self, *more, ranks=2, select=SMALL, **others):
         out = self.folder / "x.h5"
-        result = run("run", SMALL, "--time-budget", "10s", "--out", out, *more, ranks=ranks, **others)
+        result = run("run", select, "--time-budget", "10s", "--out", out, *more, ranks=ranks, **others)
         self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
         self.assertEqual([p.name for p in self.folder.glob("*.part*")], [])
         return out, result
@@ -56,6 +56,26 @@ class Run(cli.TestCase):
             self.assertEqual(orders.setdefault(order, names), names)
         self.assertEqual(orders["listed"], listed)
         self.assertNotEqual(orders["7"], listed)
+
+    def test_links_meet_in_pairs_and_end_in_a_verdict(self):
+        import h5py
+        words = {1: "needs at least 2 ranks", 2: "not judged: too few", 4: "8 B one-way: "}
+        for ranks, expected in words.items():
+            with self.subTest(ranks=ranks):
+                out, result = self.measure("--force", "--suite", "links", "--max-samples", "20", ranks=ranks,
+                                           select="--benchmark_filter=^links/(8B|1MiB)/")
+                self.assertIn(expected, result.stdout)
+                self.assertNotIn("FAILED", result.stdout)
+                self.assertNotIn("ERROR", result.stdout)
+                self.assertIn("SKIPPED" if ranks == 1 else "meetings", result.stdout)
+                self.check_with_python(out)
+                with h5py.File(out) as file:
+                    group = file["suites/links"]
+                    names = list(group["case"].asstr()[...])
+                    met = group["partner"][names.index("links/8B/one-way/round-0")]
+                self.assertEqual(list(met), {1: [-1], 2: [1, 0], 4: [3, 2, 1, 0]}[ranks])
+                shown = run("show", out, "--case", "round-0").stdout
+                self.assertIn("links/8B/one-way/round-0", shown)
 
     def check_with_python(self, out):
         """h5py, pandas, xarray with both engines and h5dump agree with each other."""

@@ -31,6 +31,7 @@ class TestDevice final : public Device {
   }
   void copy_to_device(void* device, const void* host, std::size_t bytes) override { std::memcpy(device, host, bytes); }
   void copy_to_host(void* host, const void* device, std::size_t bytes) override { std::memcpy(host, device, bytes); }
+  void copy(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
   [[nodiscard]] std::unique_ptr<Matmul> matmul(const MatmulProblem& /*problem*/) override { cannot(); }
   [[nodiscard]] TokenKernels& token_kernels() override { cannot(); }
   void synchronize() override {}

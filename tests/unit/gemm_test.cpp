@@ -66,6 +66,7 @@ class SpoilingDevice final : public Device {
   void copy_to_host(void* host, const void* device, std::size_t bytes) override {
     real_.copy_to_host(host, device, bytes);
   }
+  void copy(void* to, const void* from, std::size_t bytes) override { real_.copy(to, from, bytes); }
   std::unique_ptr<Matmul> matmul(const MatmulProblem& problem) override {
     return std::make_unique<SpoilingMatmul>(*this, real_.matmul(problem));
   }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -61,6 +62,21 @@ TEST(HostDevice, buffers_are_present_in_memory_before_they_are_used) {
   const std::size_t before = resident();
   const auto buffer = device->allocate(bytes);
   EXPECT_GE(resident() - before, bytes * 9 / 10);
+}
+
+TEST(HostDevice, copies_every_byte_and_no_other_whatever_the_number_of_threads) {
+  for (const int threads : {1, 2, 3}) {
+    const auto device = open_host(threads);
+    for (const std::size_t bytes : {0U, 1U, 4095U, 4096U, 4097U, 100'000U}) {
+      std::vector<unsigned char> from(bytes + 1);
+      for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<unsigned char>(i % 251 + 1);
+      std::vector<unsigned char> to(bytes + 1, 0);
+      device->copy(to.data(), from.data(), bytes);
+      EXPECT_TRUE(std::equal(to.begin(), to.end() - 1, from.begin())) << threads << " threads, " << bytes;
+      EXPECT_EQ(to.back(), 0) << threads << " threads, " << bytes;
+    }
+    EXPECT_TRUE(device->is_host());
+  }
 }
 
 TEST(HostDevice, refuses_more_memory_than_there_is_and_says_how_much_there_is) {

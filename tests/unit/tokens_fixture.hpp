@@ -85,6 +85,7 @@ class DeviceWithFault final : public Device {
   void copy_to_host(void* host, const void* device, std::size_t bytes) override {
     real_.copy_to_host(host, device, bytes);
   }
+  void copy(void* to, const void* from, std::size_t bytes) override { real_.copy(to, from, bytes); }
   [[nodiscard]] std::unique_ptr<Matmul> matmul(const MatmulProblem& problem) override { return real_.matmul(problem); }
   [[nodiscard]] TokenKernels& token_kernels() override { return real_.token_kernels(); }
   void synchronize() override { real_.synchronize(); }

@@ -110,6 +110,21 @@ void HostDevice::copy_to_host(void* host, const void* device, std::size_t bytes)
   if (bytes > 0) std::memcpy(host, device, bytes);
 }
 
+void HostDevice::copy(void* to, const void* from, std::size_t bytes) {
+  // Whole pages each, so that no two threads write to one.
+  constexpr std::size_t page = 4096;
+  const std::size_t pages = (bytes + page - 1) / page;
+  const auto threads = static_cast<std::size_t>(threads_);
+#pragma omp parallel for schedule(static) num_threads(threads_)
+  for (std::size_t thread = 0; thread < threads; ++thread) {
+    const std::size_t begin = std::min(bytes, pages * thread / threads * page);
+    const std::size_t end = std::min(bytes, pages * (thread + 1) / threads * page);
+    if (end > begin) {
+      std::memcpy(static_cast<std::byte*>(to) + begin, static_cast<const std::byte*>(from) + begin, end - begin);
+    }
+  }
+}
+
 std::unique_ptr<Matmul> HostDevice::matmul(const MatmulProblem& problem) {
   check_problem(problem);
   if (problem.input == DataType::f64) return make_openblas_matmul(openblas_, problem);

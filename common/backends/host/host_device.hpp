@@ -33,6 +33,9 @@ class HostDevice final : public Device {
   [[nodiscard]] std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void copy_to_device(void* device, const void* host, std::size_t bytes) override;
   void copy_to_host(void* host, const void* device, std::size_t bytes) override;
+  /// By all threads, each its contiguous part.
+  void copy(void* to, const void* from, std::size_t bytes) override;
+  [[nodiscard]] bool is_host() const override { return true; }
   [[nodiscard]] std::unique_ptr<Matmul> matmul(const MatmulProblem& problem) override;
   [[nodiscard]] TokenKernels& token_kernels() override { return *token_kernels_; }
   void synchronize() override {}

@@ -115,9 +115,22 @@ def check_values(group):
             full = (samples[i] == measured).all()
             check(not full or np.allclose(figure[i][:measured], slowest, rtol=1e-6),
                   f"{name}: figure_time is not the largest time of a rank")
+    if "partner" in group:
+        check_partners(group)
     for name, dataset in group["figures"].items():
         check(dataset.attrs["kind"] in ("rate", "time") and dataset.attrs["units"] != "", f"figure {name}")
         check(dataset.dims[0][0] == group["case"], f"figure {name} has no scale")
+
+
+def check_partners(group):
+    """Who met whom: ranks name each other, and whoever met nobody in such a case has no samples."""
+    check_dataset(group, "partner", ("case", "rank"), "i4", None)
+    partner, samples = group["partner"][...], group["samples"][...]
+    ranks = np.arange(partner.shape[1])
+    for i, name in enumerate(group["case"].asstr()[...]):
+        met = partner[i] >= 0
+        check((partner[i][partner[i][met]] == ranks[met]).all(), f"{name}: ranks do not name each other")
+        check(not met.any() or (samples[i][~met] == 0).all(), f"{name}: a rank without a partner has samples")
 
 
 def check_xarray(group, name):

@@ -1,0 +1,321 @@
+#include "results/links.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "common/core/units.hpp"
+#include "common/stats/order_statistics.hpp"
+#include "results/table.hpp"
+
+namespace rackproof::results {
+namespace {
+
+using stats::PairTime;
+using stats::SlowPart;
+using Ends = std::pair<int, int>;
+
+std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+const std::string* text_of(const CaseHeader& which, const char* parameter) {
+  const ParameterValue* const value = which.parameters.find(parameter);
+  return value == nullptr ? nullptr : std::get_if<std::string>(value);
+}
+
+/// What one rank saw of a case.
+struct RankTime {
+  double seconds;
+  double spread;
+  int partner;
+};
+
+/// Half of the 95 % interval of the median is 1.96 standard errors, where there are samples enough for one.
+double relative_error(std::span<const double> times, double median) {
+  const auto interval = stats::median_interval(times, 0.95, stats::effective_sample_size(times));
+  return interval && median > 0.0 ? (interval->high - interval->low) / (2.0 * 1.96 * median) : 0.0;
+}
+
+std::vector<RankTime> rank_times(const ResultFile& file, std::size_t suite, std::size_t which) {
+  std::vector<RankTime> all;
+  const auto ranks = static_cast<int>(file.header().ranks.size());
+  const int step = file.ranks_per_block();
+  for (int first = 0; first < ranks; first += step) {
+    const RankBlock block = file.block(suite, which, first, std::min(step, ranks - first));
+    for (std::size_t row = 0; row < block.samples.size(); ++row) {
+      const auto times = std::span(block.time).subspan(row * at(block.columns), at(block.samples[row]));
+      const double median = stats::median(times);
+      all.push_back({median, relative_error(times, median), times.empty() ? -1 : block.partner[row]});
+    }
+  }
+  return all;
+}
+
+/// Pairs whose ranks name each other.
+std::vector<PairTime> pair_times(const std::vector<RankTime>& ranks, bool again) {
+  std::vector<PairTime> pairs;
+  for (int a = 0; a < static_cast<int>(ranks.size()); ++a) {
+    const int b = ranks[at(a)].partner;
+    if (b <= a || ranks[at(b)].partner != a) continue;
+    const RankTime& later = ranks[at(a)].seconds >= ranks[at(b)].seconds ? ranks[at(a)] : ranks[at(b)];
+    pairs.push_back({a, b, later.seconds, later.spread, again});
+  }
+  return pairs;
+}
+
+// ---- words ----
+
+/// How ranks and nodes are called.
+class Names {
+ public:
+  Names(const ResultFile& file, const LinkSeries& series) : ranks_(file.header().ranks) {
+    std::map<int, int> endpoints;  // by node
+    std::set<int> measured;
+    for (const PairTime& time : series.times) measured.insert({time.a, time.b});
+    for (const int rank : measured) ++endpoints[ranks_[at(rank)].node_index];
+    one_a_node_ = std::all_of(endpoints.begin(), endpoints.end(), [](const auto& node) { return node.second == 1; });
+  }
+
+  [[nodiscard]] std::string node(int index) const {
+    const auto rank = std::find_if(ranks_.begin(), ranks_.end(), [&](const auto& r) { return r.node_index == index; });
+    return rank == ranks_.end() ? fmt::format("{}", index) : rank->hostname;
+  }
+  /// "node-7", or "rank 12" where nodes have several.
+  [[nodiscard]] std::string brief(int rank) const {
+    return one_a_node_ ? ranks_[at(rank)].hostname : fmt::format("rank {}", rank);
+  }
+  [[nodiscard]] std::string pair(int a, int b) const { return fmt::format("{} <-> {}", brief(a), brief(b)); }
+  /// "rank 12 (node-3, host:4, serial X)".
+  [[nodiscard]] std::string full(int rank) const {
+    const RankHeader& header = ranks_[at(rank)];
+    const std::string serial = header.serial.empty() ? "" : ", serial " + header.serial;
+    if (one_a_node_) return fmt::format("{} (rank {}, {}{})", header.hostname, rank, header.device_id, serial);
+    return fmt::format("rank {} ({}, {}{})", rank, header.hostname, header.device_id, serial);
+  }
+  [[nodiscard]] const char* endpoint() const { return one_a_node_ ? "node" : "rank"; }
+
+ private:
+  const std::vector<RankHeader>& ranks_;
+  bool one_a_node_ = true;
+};
+
+std::string percent(double share) { return fmt::format("{:.0f} %", 100.0 * share); }
+
+std::string confidence(double value) {
+  // Never quite certain: the model may be wrong.
+  return value > 0.999 ? "confidence above 0.999"
+                       : fmt::format("confidence {:.3f}", std::floor(value * 1000.0) / 1000.0);
+}
+
+std::string subject(const SlowPart& part, const Names& names) {
+  switch (part.kind) {
+    case SlowPart::Kind::link:
+      return fmt::format("link {} <-> {}", names.full(part.a), names.full(part.b));
+    case SlowPart::Kind::endpoint:
+      return fmt::format("{} {}", names.endpoint(), names.full(part.a));
+    case SlowPart::Kind::node:
+      return fmt::format("node {}", names.node(part.a));
+    case SlowPart::Kind::link_of_nodes:
+      return fmt::format("link {} <-> {}", names.node(part.a), names.node(part.b));
+  }
+  return {};
+}
+
+/// The slowest pairs that speak against the part, each once.
+std::string worst_pairs(const SlowPart& part, const LinkSeries& series, const Names& names) {
+  constexpr std::size_t limit = 3;
+  std::vector<std::string> texts;
+  std::set<Ends> known;
+  for (const int i : part.evidence) {
+    const PairTime& time = series.times[at(i)];
+    if (texts.size() == limit || !known.emplace(time.a, time.b).second) continue;
+    texts.push_back(fmt::format("{} {}", names.pair(time.a, time.b), format_duration(time.seconds)));
+  }
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+bool belongs(const PairTime& pair, const SlowPart& part, const LinkSeries& series) {
+  const auto node = [&](int rank) { return series.options.node_of[at(rank)]; };
+  switch (part.kind) {
+    case SlowPart::Kind::link:
+      return std::minmax(pair.a, pair.b) == std::minmax(part.a, part.b);
+    case SlowPart::Kind::endpoint:
+      return pair.a == part.a || pair.b == part.a;
+    case SlowPart::Kind::node:
+      return node(pair.a) == part.a || node(pair.b) == part.a;
+    case SlowPart::Kind::link_of_nodes:
+      return std::minmax(node(pair.a), node(pair.b)) == std::minmax(part.a, part.b);
+  }
+  return false;
+}
+
+/// Does the slowest part stay slow with fewer others? In the first case its pair met beside one other pair that nothing
+/// is said against; each case after it drove some more.
+std::string apart_words(const LinkSeries& series, const Names& names) {
+  const SlowPart& part = series.verdict.blamed.front();
+  if (series.apart.empty()) return {};
+  const auto& alone = series.apart.front().times;
+  const auto target =
+      std::find_if(alone.begin(), alone.end(), [&](const PairTime& t) { return belongs(t, part, series); });
+  if (target == alone.end()) return {};
+  const auto excess = [&](const PairTime& time) {
+    return stats::log_excess(series.verdict, series.times, series.options, time.a, time.b, time.seconds);
+  };
+  const auto same = [](const PairTime& one, const PairTime& other) { return one.a == other.a && one.b == other.b; };
+  const auto control = std::find_if(alone.begin(), alone.end(), [&](const PairTime& t) { return !same(t, *target); });
+  std::optional<std::vector<std::string>> fewest;
+  for (const LinkSeries::Apart& one : series.apart) {
+    double more = 0.0;
+    std::vector<std::string> others;
+    for (const PairTime& time : one.times) {
+      if (same(time, *target)) {
+        more += excess(time);
+      } else if (control != alone.end() && same(time, *control)) {
+        more -= excess(time);
+      } else {
+        others.push_back(names.pair(time.a, time.b));
+      }
+    }
+    const bool slow = more > 0.5 * std::log1p(part.slowdown);
+    if (slow && (!fewest || others.size() < fewest->size())) fewest = std::move(others);
+  }
+  const std::string pair = names.pair(target->a, target->b);
+  if (!fewest) return fmt::format("; {} is not slow when few others are driven with it", pair);
+  if (fewest->empty()) return fmt::format("; {} is slow alone too", pair);
+  if (fewest->size() > 8) return fmt::format("; {} is slow only with others: with {} pairs", pair, fewest->size());
+  return fmt::format("; {} is slow only with others: with {}", pair, fmt::join(*fewest, ", "));
+}
+
+std::string blame_line(const SlowPart& part, const LinkSeries& series, const Names& names) {
+  const bool link = part.kind == SlowPart::Kind::link || part.kind == SlowPart::Kind::link_of_nodes;
+  return fmt::format("{}: takes {} longer than the other {} let expect ({}); slow in {} of {} {}: {}",
+                     subject(part, names), percent(part.slowdown), link ? "pairs" : "endpoints",
+                     confidence(part.confidence), part.slow_pairs, part.pairs, link ? "meetings" : "pairs",
+                     worst_pairs(part, series, names));
+}
+
+std::vector<std::string> lines_of(const LinkSeries& series, const Names& names) {
+  const stats::PairVerdict& verdict = series.verdict;
+  if (!verdict.decided) return {"not judged: " + verdict.reason};
+  std::vector<std::string> lines;
+  for (const SlowPart& part : verdict.blamed) {
+    lines.push_back(blame_line(part, series, names));
+    if (lines.size() == 1) lines.back() += apart_words(series, names);
+  }
+  constexpr std::size_t limit = 5;
+  for (std::size_t i = 0; i < verdict.suspects.size() && i < limit; ++i) {
+    const SlowPart& part = verdict.suspects[i];
+    lines.push_back(fmt::format("not settled: {}: took {} longer in {} of {} meetings", subject(part, names),
+                                percent(part.slowdown), part.slow_pairs, part.pairs));
+  }
+  if (verdict.suspects.size() > limit) lines.push_back(fmt::format("and {} more", verdict.suspects.size() - limit));
+  if (verdict.blamed.empty() && verdict.suspects.empty()) {
+    lines.push_back(fmt::format("no link and no {} stands out", names.endpoint()));
+  }
+  if (!verdict.cleared.empty()) {
+    const std::size_t count = verdict.cleared.size();
+    lines.push_back(
+        fmt::format("{} pair{} slow once, but not when measured again", count, count == 1 ? " was" : "s were"));
+  }
+  return lines;
+}
+
+std::string name_of(const LinkSeries& series) {
+  return fmt::format("{} {}", format_bytes(static_cast<double>(series.message_size)), series.direction);
+}
+
+}  // namespace
+
+bool is_pair_case(const CaseHeader& which) {
+  return text_of(which, schema::direction) != nullptr && text_of(which, schema::stage) != nullptr;
+}
+
+std::vector<LinkSeries> link_series(const ResultFile& file, std::size_t suite) {
+  const RunHeader& header = file.header();
+  std::vector<LinkSeries> all;
+  for (std::size_t c = 0; c < header.suites[suite].cases.size(); ++c) {
+    const CaseHeader& which = header.suites[suite].cases[c];
+    if (!header.suites[suite].pairs || !is_pair_case(which)) continue;
+    if (file.outcome(suite, c).status != Status::passed) continue;
+    const std::string& direction = *text_of(which, schema::direction);
+    auto series = std::find_if(all.begin(), all.end(), [&](const LinkSeries& one) {
+      return one.message_size == which.message_size && one.direction == direction;
+    });
+    if (series == all.end()) {
+      series = all.emplace(all.end());
+      series->message_size = which.message_size;
+      series->direction = direction;
+      series->figures = which.figures;
+    }
+    const std::string& stage = *text_of(which, schema::stage);
+    std::vector<PairTime> times = pair_times(rank_times(file, suite, c), stage == schema::stage_again);
+    if (stage == schema::stage_apart) {
+      series->apart.push_back({c, std::move(times)});
+    } else {
+      series->times.insert(series->times.end(), times.begin(), times.end());
+    }
+  }
+  for (LinkSeries& series : all) {
+    for (const RankHeader& rank : header.ranks) series.options.node_of.push_back(rank.node_index);
+    series.verdict = stats::judge_pairs(series.times, static_cast<int>(header.ranks.size()), series.options);
+  }
+  return all;
+}
+
+std::string link_table(const ResultFile& file, const std::vector<LinkSeries>& all) {
+  std::vector<FigureHeader> figures;
+  for (const LinkSeries& series : all) {
+    if (series.figures.size() > figures.size()) figures = series.figures;
+  }
+  std::vector<Table::Column> columns{{"pairs", "", Table::Align::left},
+                                     {"meetings", "", Table::Align::right},
+                                     {"time", "median", Table::Align::right}};
+  for (const FigureHeader& figure : figures) columns.push_back({figure.name, figure.unit, Table::Align::right});
+  columns.push_back({"noise", "%", Table::Align::right});
+  columns.push_back({"slowest", "", Table::Align::right});
+  columns.push_back({"between", "", Table::Align::left});
+  Table table(columns);
+  for (const LinkSeries& series : all) {
+    if (series.times.empty()) continue;
+    const Names names(file, series);
+    std::vector<double> seconds;
+    for (const PairTime& time : series.times) seconds.push_back(time.seconds);
+    const double median = stats::median(seconds);
+    std::vector<std::string> cells{name_of(series), fmt::format("{}", series.times.size()), format_duration(median)};
+    for (const FigureHeader& wanted : figures) {
+      const auto figure = std::find_if(series.figures.begin(), series.figures.end(),
+                                       [&](const FigureHeader& own) { return own.name == wanted.name; });
+      cells.push_back(figure == series.figures.end() ? "" : format_number(figure->value(median)));
+    }
+    cells.push_back(series.verdict.decided ? fmt::format("{:.1f}", 100.0 * series.verdict.noise) : "-");
+    const auto slowest = std::max_element(series.times.begin(), series.times.end(),
+                                          [](const PairTime& a, const PairTime& b) { return a.seconds < b.seconds; });
+    cells.push_back(format_duration(slowest->seconds));
+    cells.push_back(names.pair(slowest->a, slowest->b));
+    table.add_row(std::move(cells));
+  }
+  return table.rows() == 0 ? "" : table.render();
+}
+
+std::string link_verdicts(const ResultFile& file, const std::vector<LinkSeries>& all) {
+  constexpr std::size_t page_width = 120;
+  std::string text;
+  for (const LinkSeries& series : all) {
+    const Names names(file, series);
+    for (const std::string& line : lines_of(series, names)) {
+      std::string indent;
+      for (const std::string& part : wrap(fmt::format("{}: {}", name_of(series), line), page_width - 4)) {
+        text += indent + part + "\n";
+        indent = "    ";
+      }
+    }
+  }
+  return text;
+}
+
+}  // namespace rackproof::results

@@ -1,0 +1,42 @@
+// What a file says about pairs of ranks: which link or node is slow. From the file alone.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/stats/pair_model.hpp"
+#include "results/reader.hpp"
+
+namespace rackproof::results {
+
+/// Pairs that can be compared: of one message size and direction.
+struct LinkSeries {
+  /// Pairs that were driven apart from the others, with what they took.
+  struct Apart {
+    std::size_t which;  ///< position of the case in its suite
+    std::vector<stats::PairTime> times;
+  };
+  std::int64_t message_size = 0;  ///< bytes
+  std::string direction;
+  std::vector<FigureHeader> figures;
+  /// Planned and repeated meetings whose check passed; endpoints are ranks. A pair's time is the larger of the medians
+  /// of its two ranks.
+  std::vector<stats::PairTime> times;
+  std::vector<Apart> apart;
+  stats::PairOptions options;  ///< with the nodes of the ranks
+  stats::PairVerdict verdict;
+};
+
+/// Of a suite with pairs, in order of its cases; those without any measurement are left out.
+[[nodiscard]] std::vector<LinkSeries> link_series(const ResultFile& file, std::size_t suite);
+
+/// True for a case in which ranks meet in pairs.
+[[nodiscard]] bool is_pair_case(const CaseHeader& which);
+
+/// A row a series, and the verdicts in words. Every line ends with a newline.
+[[nodiscard]] std::string link_table(const ResultFile& file, const std::vector<LinkSeries>& all);
+[[nodiscard]] std::string link_verdicts(const ResultFile& file, const std::vector<LinkSeries>& all);
+
+}  // namespace rackproof::results
