@@ -80,7 +80,7 @@ class Runner {
     CaseResult result;
     parts_.context.session = sessions_.at(row.suite_index).get();
     for (auto _ : state) {
-      result = run_case(parts_, *row.suite, *row.which, row.suite_index, row.row, rule);
+      result = run_case(parts_, *row.suite, *row.which, row.suite_index, row.row, rule, options_.start);
       state.SetIterationTime(result.seconds);
       sampling_ += result.sampling;
     }

@@ -144,7 +144,7 @@ double median_step(const Samples& samples, const Observation& seen, bool collect
 }  // namespace
 
 CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which, std::size_t suite_index,
-                    std::size_t row, const StoppingRule& rule) {
+                    std::size_t row, const StoppingRule& rule, StartMode start) {
   if (!which.skip_reason.empty()) return {results::Status::skipped, which.skip_reason, 0.0, 0.0};
   if (const std::string reason = suite.reason_to_skip(which, parts.context); !reason.empty()) {
     results::CaseOutcome outcome;
@@ -178,7 +178,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
 
   parts.clock.synchronise();
   const double sampling_began = parts.clock.local().now();
-  const Samples samples = measure(*workload, parts.world, parts.clock, rule);
+  const Samples samples = measure(*workload, parts.world, parts.clock, rule, start);
   const double sampling = parts.clock.local().now() - sampling_began;
   Verification verification;
   mpi::agree(parts.world, [&] { verification = workload->verify(); });
@@ -201,6 +201,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   outcome.warmup_time = samples.warmup;
   outcome.operations = samples.operations;
   outcome.clock_error = samples.clock_error;
+  outcome.clock_error_after = samples.clock_error_after;
   outcome.figure_time = samples.figure;
   finish(parts, suite_index, row, outcome);
 

@@ -230,6 +230,12 @@ void add_run_command(CLI::App& app, CommandLine& command_line) {
       ->capture_default_str();
   command->add_option("--max-samples", arguments.max_samples, "... or after so many samples")->capture_default_str();
   command
+      ->add_option(
+          "--start", arguments.start,
+          "Of each sample of a collective: window (at one instant of the global clock), barrier (as osu_allreduce "
+          "does), auto (a barrier where the clock is too uncertain)")
+      ->capture_default_str();
+  command
       ->add_option("--order", arguments.order,
                    "Of the cases: shuffled (anew in each launch), listed, or the number of a shuffle to repeat (a file "
                    "has it in its configuration)")

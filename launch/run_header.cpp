@@ -37,6 +37,9 @@ nlohmann::ordered_json configuration(const RunOptions& options, const Platform& 
   json["profile"] = options.suite_options.profile == Profile::quick ? "quick" : "accept";
   json["seed"] = options.suite_options.seed;
   json["order"] = options.shuffled ? nlohmann::ordered_json(options.order_seed.value_or(0)) : "listed";
+  json["start"] = options.start == StartMode::automatic ? "auto"
+                  : options.start == StartMode::window  ? "window"
+                                                        : "barrier";
   json["buffers"] = options.suite_options.cold_buffers ? "cold" : "hot";
   json["time_budget_s"] = options.time_budget;
   json["precision"] = options.relative_half_width;

@@ -12,6 +12,13 @@
 namespace rackproof {
 namespace {
 
+StartMode parse_start(const std::string& text) {
+  if (text == "auto") return StartMode::automatic;
+  if (text == "window") return StartMode::window;
+  if (text == "barrier") return StartMode::barrier;
+  throw usage_error(fmt::format("--start: '{}' is none of auto, window, barrier", printable(text)));
+}
+
 /// What a JSON reader keeps of a number, whatever its language.
 constexpr std::int64_t most_order_seed = std::int64_t{1} << 53;
 
@@ -116,6 +123,7 @@ RunOptions check_run_arguments(const RunArguments& arguments, const std::vector<
   }
   options.suite_options.profile =
       choose<Profile>("--profile", arguments.profile, {{"quick", Profile::quick}, {"accept", Profile::accept}});
+  options.start = parse_start(arguments.start);
   options.shuffled = arguments.order != "listed";
   if (options.shuffled && arguments.order != "shuffled") {
     options.order_seed = static_cast<std::uint64_t>(parse_integer(arguments.order, "--order", 0, most_order_seed));

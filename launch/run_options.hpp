@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/measure/sampler.hpp"
 #include "launch/benchmark_flags.hpp"
 #include "suites/suite.hpp"
 
@@ -31,6 +32,7 @@ struct RunArguments {
   int max_samples = 1024;
   std::string seed = "1";
   std::string order = "shuffled";
+  std::string start = "auto";
   int ranks = 2;  ///< `list` alone
   bool force = false;
   bool json = false;  ///< `list` alone
@@ -47,6 +49,7 @@ struct RunOptions {
   int threads = 0;
   int max_samples = 0;
   ProgressMode progress = ProgressMode::automatic;
+  StartMode start = StartMode::automatic;   ///< of a collective's samples
   bool shuffled = true;                     ///< cases run in another order than listed
   std::optional<std::uint64_t> order_seed;  ///< of the shuffle; none: to be drawn, and then the same on all ranks
   std::string out;                          ///< empty: named after host and time

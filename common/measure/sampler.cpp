@@ -179,7 +179,7 @@ class Batches {
 };
 
 /// Returns the figures of all of it.
-std::vector<double> warm_up(Batches& batches, const Workload& workload, bool collective, double clock_error,
+std::vector<double> warm_up(Batches& batches, const Workload& workload, bool may_need_barrier, double clock_error,
                             const StoppingRule& rule) {
   std::vector<double> all;
   all.reserve(most_warmup_steps);
@@ -201,7 +201,8 @@ std::vector<double> warm_up(Batches& batches, const Workload& workload, bool col
         all.push_back(batches.figures().front());
         continue;
       }
-    } else if (collective && !batches.by_barrier() && !batches.staggered() && needs_barrier(clock_error, undisturbed)) {
+    } else if (may_need_barrier && !batches.by_barrier() && !batches.staggered() &&
+               needs_barrier(clock_error, undisturbed)) {
       batches.use_barrier();
       first = all.size();
       continue;
@@ -214,7 +215,8 @@ std::vector<double> warm_up(Batches& batches, const Workload& workload, bool col
 
 }  // namespace
 
-Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalClock& clock, const StoppingRule& rule) {
+Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalClock& clock, const StoppingRule& rule,
+                StartMode start) {
   Samples samples;
   const auto capacity = static_cast<std::size_t>(std::max(rule.max_samples, fewest_samples));
   for (auto* column : {&samples.begin, &samples.time, &samples.figure}) column->reserve(capacity);
@@ -226,7 +228,9 @@ Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalC
 
   Batches batches(workload, world, clock);
   const bool collective = workload.is_collective() && world.size() > 1;
-  samples.warmup = warm_up(batches, workload, collective, clock.error(), rule);
+  if (collective && start == StartMode::barrier) batches.use_barrier();
+  const bool may_need_barrier = collective && start == StartMode::automatic;
+  samples.warmup = warm_up(batches, workload, may_need_barrier, clock.error(), rule);
   samples.operations = batches.operations();
 
   int taken = 0;
@@ -243,7 +247,8 @@ Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalC
   for (std::size_t i = 0; i < samples.figure.size(); ++i) {
     if (reading > clock_reading_share * samples.figure[i] * samples.operations) samples.flags[i] |= sample_short;
   }
-  samples.clock_error = std::max(clock.error(), clock.residual());
+  samples.clock_error_after = clock.residual();
+  samples.clock_error = std::max(clock.error(), samples.clock_error_after);
   return samples;
 }
 

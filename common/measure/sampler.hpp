@@ -36,8 +36,12 @@ struct Samples {
   std::vector<double> warmup;
   int operations = 1;  ///< in one sample; more where the workload is streamed
   StopReason stop_reason = StopReason::budget;
-  double clock_error = 0.0;  ///< s, the larger of before and after the case
+  double clock_error = 0.0;        ///< s, the larger of before and after the case
+  double clock_error_after = 0.0;  ///< s, after it
 };
+
+/// How samples of collectives start: by the clock, and by a barrier only where it is too uncertain; or always so.
+enum class StartMode { automatic, window, barrier };
 
 /// Collective over `world`. `clock` belongs to `world`. Warms up until steady (at most a fifth of the budget and 1000
 /// steps), then samples as `rule` says. Ranks start each sample at one instant of the global clock, or, where its
@@ -46,6 +50,6 @@ struct Samples {
 /// In between, after batches of samples, all ranks take the maximum over ranks of every number that a decision needs,
 /// so that all decide alike. What step() or prepare() throws passes through, and then only this rank has left.
 [[nodiscard]] Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalClock& clock,
-                              const StoppingRule& rule);
+                              const StoppingRule& rule, StartMode start = StartMode::automatic);
 
 }  // namespace rackproof

@@ -6,13 +6,14 @@ usage: collectives_bench.py RACKPROOF [--osu OSU_ALLREDUCE] [--imb IMB-MPI1] [--
                             [--seconds 2] [--json FILE]
 
 A launch is one mpirun of one program for one message size; in each round every program is launched once for every size,
-in an order drawn anew. All use float32 sums, out of place, and one buffer that stays warm (rackproof: --buffers hot).
+in an order drawn anew. All use float32 sums, out of place, one buffer that stays warm (rackproof: --buffers hot), and the
+same level of thread support, which Open MPI's latencies depend on. Each peer is compared with the quantity that it measures:
 
-  rackproof streamed   median over rows of operations back to back, the slowest rank
-  OSU                  mean over operations back to back and over ranks; its own iterations and warm-up
-  IMB                  t_avg: mean over operations back to back and over ranks, as many iterations as OSU
-  rackproof isolated   median over operations, each from a common start
-  ReproMPI             median over operations in its round-time scheme (HCA3 clocks), global run time
+  OSU (7.4)  times one operation at a time, with a barrier behind it, and prints the mean over operations and ranks of a
+             rank's own time. rackproof barrier: the same mean, of --start barrier.
+  IMB        with -sync off: operations back to back, the mean over ranks (t_avg). rackproof streamed: the median over rows
+             of operations back to back, of the slowest rank.
+  ReproMPI   round-time scheme with HCA3 clocks, global run time, the median. rackproof isolated: the median.
 
 The table has, for each size, the median over launches of each program's figure, the ratio of ours to theirs (the median
 over rounds of the ratio within a round), and the spread between launches: (largest quartile - smallest) / median.
@@ -27,6 +28,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
+import h5py
+import numpy as np
 
 
 def size_text(size):
@@ -43,7 +47,8 @@ class Bench:
 
     def output_of(self, command, **environment):
         result = subprocess.run(self.launch + command, capture_output=True, text=True, check=False, timeout=600,
-                                stdin=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+                                stdin=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1",
+                                     "OMPI_MPI_THREAD_LEVEL": "1", **environment})
         if result.returncode != 0:
             sys.exit(f"collectives_bench.py: {' '.join(command)} ended with {result.returncode}:\n"
                      f"{result.stdout}{result.stderr}")
@@ -53,23 +58,29 @@ class Bench:
         """OSU's own choice, but not for minutes."""
         return 1000 if size <= 8192 else 100 if size <= 1 << 22 else 20
 
-    def rackproof(self, size):
+    def run_rackproof(self, size, modes, *options):
+        """The cases of one launch: {mode: (figure times, times of ranks)}, in us."""
         with tempfile.TemporaryDirectory() as folder:
-            report = os.path.join(folder, "report.json")
+            out = os.path.join(folder, "x.h5")
             self.output_of([self.arguments.rackproof, "run", "--suite", "allreduce", "--message-sizes", size_text(size),
-                            "--message-types", "f32", "--modes", "isolated,streamed", "--buffers", "hot",
-                            "--benchmark_filter=/out-of-place", "--time-budget", f"{2 * self.arguments.seconds}s",
-                            "--precision", "0.5%", "--progress", "never",
-                            "--out", os.path.join(folder, "x.h5"), f"--benchmark_out={report}"])
-            with open(report, encoding="utf-8") as file:
-                runs = json.load(file)["benchmarks"]
-        figures = {}
-        for run in runs:
-            if run.get("error_occurred"):
-                sys.exit(f"collectives_bench.py: {run['name']}: {run['error_message']}")
-            mode = "streamed" if "/streamed" in run["name"] else "isolated"
-            figures[f"rackproof {mode}"] = run["real_time"]  # us
-        return figures
+                            "--message-types", "f32", "--modes", ",".join(modes), "--buffers", "hot",
+                            "--benchmark_filter=/out-of-place", "--time-budget",
+                            f"{len(modes) * self.arguments.seconds}s", "--precision", "0.5%", "--progress", "never",
+                            "--out", out, *options])
+            with h5py.File(out) as file:
+                suite = file["suites/allreduce"]
+                if any(status != 1 for status in suite["status"]):
+                    sys.exit(f"collectives_bench.py: not all cases passed: {list(suite['case'].asstr())}")
+                return {mode: (1e6 * suite["figure_time"][i], 1e6 * suite["time"][i])
+                        for i, mode in enumerate(suite["mode"].asstr())}
+
+    def rackproof(self, size):
+        return {f"rackproof {mode}": float(np.nanmedian(figures))
+                for mode, (figures, _) in self.run_rackproof(size, ["isolated", "streamed"]).items()}
+
+    def rackproof_barrier(self, size):
+        (_, times), = self.run_rackproof(size, ["isolated"], "--start", "barrier").values()
+        return {"rackproof barrier": float(np.nanmean(times))}
 
     def osu(self, size):
         text = self.output_of([self.arguments.osu, "-m", f"{size}:{size}", "-T", "mpi_float",
@@ -82,7 +93,7 @@ class Bench:
             lengths.write(f"{size}\n")
             lengths.flush()
             text = self.output_of([self.arguments.imb, "Allreduce", "-msglen", lengths.name,
-                                   "-iter", str(self.iterations(size)), "-iter_policy", "off", "-time", "60", "-mem", "4"])
+                                   "-iter", str(self.iterations(size)), "-iter_policy", "off", "-sync", "off", "-time", "60", "-mem", "4"])
         row = re.search(rf"^\s*{size}\s+\d+\s+[\d.]+\s+[\d.]+\s+([\d.]+)", text, re.MULTILINE)
         return {"IMB": float(row.group(1))}
 
@@ -107,15 +118,14 @@ def print_table(figures, sizes, launches):
     print(f"{'size':>8}  {'program':<20} {'median us':>12} {'spread':>8} {'ours/theirs':>12}   of {launches} launches each")
     for size in sizes:
         ours = figures[size]
-        for peer, mine in (("OSU", "rackproof streamed"), ("IMB", "rackproof streamed"),
+        for peer, mine in (("OSU", "rackproof barrier"), ("IMB", "rackproof streamed"),
                            ("ReproMPI", "rackproof isolated")):
             if peer not in ours:
                 continue
             ratios = [a / b for a, b in zip(ours[mine], ours[peer])]
-            print(f"{size_text(size):>8}  {peer:<20} {statistics.median(ours[peer]):12.4g} {spread(ours[peer]):8.1%} "
+            print(f"{size_text(size):>8}  {peer:<20} {statistics.median(ours[peer]):12.4g} {spread(ours[peer]):8.1%}")
+            print(f"{size_text(size):>8}  {mine:<20} {statistics.median(ours[mine]):12.4g} {spread(ours[mine]):8.1%} "
                   f"{statistics.median(ratios):12.3f}")
-        for mine in ("rackproof streamed", "rackproof isolated"):
-            print(f"{size_text(size):>8}  {mine:<20} {statistics.median(ours[mine]):12.4g} {spread(ours[mine]):8.1%}")
 
 
 def main():
@@ -134,7 +144,7 @@ def main():
     arguments = parser.parse_args()
     bench = Bench(arguments)
     sizes = [int(size) for size in arguments.sizes.split(",")]
-    programs = [bench.rackproof] + [getattr(bench, name) for name in ("osu", "imb", "reprompi")
+    programs = [bench.rackproof, bench.rackproof_barrier] + [getattr(bench, name) for name in ("osu", "imb", "reprompi")
                                     if getattr(arguments, name)]
     figures = {size: {} for size in sizes}
     chance = random.Random(arguments.seed)

@@ -16,6 +16,11 @@ class Arguments(cli.TestCase):
         self.assert_refused(result, code, *words)
         self.assertEqual([p.name for p in self.folder.iterdir() if ".h5" in p.name], [])
 
+    def test_unknown_start_or_order(self):
+        self.refuse(["run", "--start", "now"], "--start", "'now'", "barrier")
+        self.refuse(["run", "--order", "-3"], "--order", "-3")
+        self.refuse(["run", "--order", "random"], "--order", "random")
+
     def test_more_threads_than_openmp_allows(self):
         self.refuse(["run", "--threads", "2"], "--threads 2", "OMP_THREAD_LIMIT", env={"OMP_THREAD_LIMIT": "1"})
 

@@ -32,6 +32,18 @@ class Run(cli.TestCase):
                     self.assertRegex(result.stdout, r"allreduce/\S+ +PASSED")
                 self.check_with_python(out)
 
+    def test_start_by_barrier_is_flagged_in_every_sample(self):
+        import h5py
+        for start, flag in (("barrier", 2), ("window", 0)):
+            out = self.folder / f"{start}.h5"
+            result = run("run", "--benchmark_filter=^allreduce/f32/(8B|1MiB)/out", "--time-budget", "2s", "--start", start,
+                         "--out", out, ranks=2)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            with h5py.File(out) as file:
+                suite = file["suites/allreduce"]
+                for case, samples in enumerate(suite["samples"][:, 0]):
+                    self.assertTrue((suite["flags"][case, :, :samples] & 2 == flag).all(), (start, suite["case"][case]))
+
     def test_openmp_allows_fewer_threads_than_it_is_asked_for(self):
         result = run("run", "--benchmark_filter=^gemm/.*m512n512k512", "--time-budget", "5s", "--out",
                      self.folder / "x.h5", env={"OMP_NUM_THREADS": "2", "OMP_THREAD_LIMIT": "1"})
