@@ -197,8 +197,12 @@ class Judge {
     fit_.noise = std::max({fit_.noise, typical_spread(), least_noise});
     publish_fit();
     if (sweeps.measured() < at(fewest_endpoints) || planned_.size() <= sweeps.measured()) {
-      verdict_.reason = fmt::format("too few endpoints to tell a slow link from a slow endpoint: {}, and it takes {}",
-                                    sweeps.measured(), fewest_endpoints);
+      const bool few_pairs = sweeps.measured() >= at(fewest_endpoints);
+      verdict_.reason =
+          few_pairs ? fmt::format("too few pairs to tell a slow link from a slow endpoint: {} of {} endpoints",
+                                  planned_.size(), sweeps.measured())
+                    : fmt::format("too few endpoints to tell a slow link from a slow endpoint: {}, and it takes {}",
+                                  sweeps.measured(), fewest_endpoints);
       return std::move(verdict_);
     }
     verdict_.decided = true;

@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/backends/mpi/mpi_collective.hpp"
@@ -20,6 +21,7 @@
 #include "suites/links/workload.hpp"
 #include "suites/suite.hpp"
 #include "tests/fakes/fake_clock.hpp"
+#include "tests/fakes/faulty_collective.hpp"
 #include "tests/fakes/test_device.hpp"
 
 namespace rackproof {
@@ -34,47 +36,16 @@ using links::PairWorkload;
 using ::testing::HasSubstr;
 using Outcome = Verification::Outcome;
 
-/// MPI's messages, late or wrong on purpose.
-class FaultyCollective final : public Collective {
+/// MPI's messages, wrong on purpose, or late.
+class LateCollective final : public FaultyCollective {
  public:
-  explicit FaultyCollective(const mpi::Communicator& ranks) : real_(ranks) {}
-  std::function<void(int peer)> before;                              ///< called before each message to a peer
-  std::function<void(std::byte* data, std::size_t bytes)> received;  ///< changes what arrived
-  bool skips = false;                                                ///< nothing is sent, nothing arrives
+  explicit LateCollective(const mpi::Communicator& ranks) : FaultyCollective(std::make_unique<MpiCollective>(ranks)) {}
+  std::function<void(int peer)> before_message;  ///< called before each message to a peer
 
-  [[nodiscard]] int rank() const override { return real_.rank(); }
-  [[nodiscard]] int size() const override { return real_.size(); }
-  [[nodiscard]] std::string implementation() const override { return "faulty"; }
-  void all_reduce(const void* send, void* receive, std::size_t count, DataType type, Reduction reduction) override {
-    real_.all_reduce(send, receive, count, type, reduction);
-  }
-  void reduce(const void* send, void* receive, std::size_t count, DataType type, int root,
-              Reduction reduction) override {
-    real_.reduce(send, receive, count, type, root, reduction);
-  }
-  void reduce_scatter(const void* send, void* receive, std::size_t count, DataType type, Reduction reduction) override {
-    real_.reduce_scatter(send, receive, count, type, reduction);
-  }
-  void all_to_all(const void* send, void* receive, std::size_t count, DataType type) override {
-    real_.all_to_all(send, receive, count, type);
-  }
-  void all_gather(const void* send, void* receive, std::size_t count, DataType type) override {
-    real_.all_gather(send, receive, count, type);
-  }
-  void broadcast(void* data, std::size_t count, DataType type, int root) override {
-    real_.broadcast(data, count, type, root);
-  }
   void send_recv(const void* send, int to, void* receive, int from, std::size_t count, DataType type) override {
-    if (skips) return;
-    if (before && to != nobody) before(to);
-    real_.send_recv(send, to, receive, from, count, type);
-    if (received && from != nobody) received(static_cast<std::byte*>(receive), count * size_of(type));
+    if (before_message && to != nobody) before_message(to);
+    FaultyCollective::send_recv(send, to, receive, from, count, type);
   }
-  void barrier() override { real_.barrier(); }
-  [[nodiscard]] std::unique_ptr<Collective> split(int color) override { return real_.split(color); }
-
- private:
-  MpiCollective real_;
 };
 
 class Links : public ::testing::Test {
@@ -104,7 +75,7 @@ class Links : public ::testing::Test {
 
   const mpi::Communicator world = mpi::Communicator::world();
   TestDevice device{1U << 20U};
-  FaultyCollective collective{world};
+  LateCollective collective{world};
   Platform platform;
   Options options;
   std::unique_ptr<Suite> suite = make_links_suite();
@@ -129,7 +100,7 @@ TEST_F(Links, slots_that_come_round_many_times_are_right) {
 
 TEST_F(Links, a_wrong_byte_fails_and_names_the_sender) {
   if (world.rank() == 0) {
-    collective.received = [](std::byte* data, std::size_t bytes) { data[bytes - 1] ^= std::byte{1}; };
+    collective.after = [](std::byte* data, std::size_t bytes, DataType) { data[bytes - 1] ^= std::byte{1}; };
   }
   const Verification result = run(4096, Direction::one_way, 3);
   if (world.rank() == 0 && world.size() > 1) {
@@ -144,7 +115,7 @@ TEST_F(Links, a_wrong_byte_fails_and_names_the_sender) {
 TEST_F(Links, a_message_of_another_rank_is_told_as_such) {
   // What this rank itself would have sent: a reflection.
   const std::vector<std::byte> own = links::text_of(world.rank(), options.seed);
-  collective.received = [&](std::byte* data, std::size_t bytes) { std::copy_n(own.begin(), bytes, data); };
+  collective.after = [&](std::byte* data, std::size_t bytes, DataType) { std::copy_n(own.begin(), bytes, data); };
   const Verification result = run(8, Direction::both_ways, 1);
   if (neighbour() < 0) return;
   EXPECT_EQ(result.outcome, Outcome::failed);
@@ -205,7 +176,7 @@ TEST_F(Tournament, a_pair_that_is_slow_is_met_again_and_blamed) {
   if (world.size() < 4) return;
   // By a clock that moves with the messages alone, each takes 100 us and a little that differs from pair to pair; those
   // between ranks 1 and 2 take twenty times as long.
-  collective.before = [this](int peer) {
+  collective.before_message = [this](int peer) {
     const auto [a, b] = std::minmax({peer, world.rank()});
     const double noise = 0.02 * random_uniform(static_cast<std::uint64_t>(a), static_cast<std::uint64_t>(b));
     clock.advance(1e-4 * (1.0 + noise) * (a == 1 && b == 2 ? 20.0 : 1.0));

@@ -238,6 +238,11 @@ TEST(PairModel, few_endpoints_are_not_judged) {
   EXPECT_FALSE(verdict.decided);
   EXPECT_FALSE(verdict.reason.empty());
   EXPECT_FALSE(judge_pairs({}, 8).decided);
+  std::vector<PairTime> one_round;
+  for (const auto& [a, b] : pairs_of(round_robin(8).front())) one_round.push_back({a, b, 1e-4});
+  const PairVerdict of_one_round = judge_pairs(one_round, 8);
+  EXPECT_FALSE(of_one_round.decided);
+  EXPECT_NE(of_one_round.reason.find("too few pairs"), std::string::npos) << of_one_round.reason;
 }
 
 TEST(PairModel, a_grossly_slow_link_is_found_among_four_endpoints) {
