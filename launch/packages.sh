@@ -21,6 +21,7 @@ build_packages=(
 test_packages=(
   git libgtest-dev libgmock-dev
   mpich libmpich-dev
+  libsimgrid-dev # simulated ranks: tests/scale
   hdf5-tools python3 python3-h5py python3-xarray python3-h5netcdf python3-netcdf4 python3-pandas python3-scipy
   clang-format-14 clang-tidy-14 shellcheck
 )

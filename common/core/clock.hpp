@@ -15,6 +15,8 @@ class Clock {
   [[nodiscard]] virtual double now() const = 0;
   /// Called in loops that wait for an instant. The real clock does nothing; an oversubscribed one yields.
   virtual void relax() const {}
+  /// The same where the instant is known, on this clock. A simulated clock, which no loop moves, goes there at once.
+  virtual void relax_until(double /*instant*/) const { relax(); }
 };
 
 /// CLOCK_MONOTONIC, read without a system call on Linux.

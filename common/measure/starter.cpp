@@ -50,7 +50,7 @@ Punctuality Starter::start_in_window(double delay) const {
   if (now > start || start - now > 2.0 * longest_window + delay) return Punctuality::arrived_late;
   for (long readings = 0; now < start; ++readings) {
     if (readings == most_readings) return Punctuality::woke_late;
-    clock.relax();
+    clock.relax_until(start);
     now = clock.now();
   }
   return now - start > clock_->error() + overshoot ? Punctuality::woke_late : Punctuality::on_time;

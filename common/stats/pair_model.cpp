@@ -497,7 +497,7 @@ std::vector<std::pair<int, int>> pairs_to_repeat(const PairVerdict& verdict, std
     if (repetitions < repetitions_needed) candidates.push_back({repetitions, {part.a, part.b}});
   }
   std::stable_sort(candidates.begin(), candidates.end(),
-                   [](const Candidate& one, const Candidate& other) { return one.repetitions < other.repetitions; });
+                   [](const Candidate& one, const Candidate& other) { return one.repetitions > other.repetitions; });
   std::vector<std::pair<int, int>> ends;
   for (const Candidate& candidate : candidates) ends.push_back(candidate.ends);
   return ends;

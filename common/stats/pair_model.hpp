@@ -94,8 +94,9 @@ inline constexpr int fewest_endpoints = 4;
 /// A link is blamed, or cleared, after so many repetitions.
 inline constexpr int repetitions_needed = 3;
 
-/// The suspects to measure again next, each as (a, b) with a < b: those with the fewest repetitions first, of equal
-/// ones the slower. `pairs` is what `verdict` was made from. Empty: everything is settled.
+/// The suspects to measure again next, each as (a, b) with a < b: those with the most repetitions first, of equal ones
+/// the slower. Where many pairs share a slow cable, and their ends, there may never be rounds enough to settle them
+/// all; this way some are. `pairs` is what `verdict` was made from. Empty: everything is settled.
 [[nodiscard]] std::vector<std::pair<int, int>> pairs_to_repeat(const PairVerdict& verdict,
                                                                std::span<const PairTime> pairs);
 

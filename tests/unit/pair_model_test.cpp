@@ -17,6 +17,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 /// A machine whose pairs take 100 us, give or take log-normal noise and rare disturbances, with what `fault`
@@ -206,6 +207,23 @@ TEST(PairModel, a_slow_link_and_a_slow_endpoint_are_told_apart) {
     ASSERT_FALSE(slow.evidence.empty());
     const PairTime& first = lab.times()[static_cast<std::size_t>(slow.evidence.front())];
     EXPECT_EQ(std::minmax(first.a, first.b), std::minmax(slow.a, slow.b));
+  }
+}
+
+TEST(PairModel, pairs_of_a_slow_cable_are_blamed_though_rounds_do_not_suffice_to_repeat_them_all) {
+  // 8 leaf switches with 8 nodes each; the pairs of leaf 1 with others whose numbers sum to 3 modulo 8 meet the cable.
+  const auto meets = [](int a, int b) { return (a / 8 == 1) != (b / 8 == 1) && (a + b) % 8 == 3; };
+  Machine machine;
+  machine.noise = 0.01;
+  machine.fault = [meets](int a, int b) { return meets(a, b) ? 1.0 / 0.7 : 1.0; };
+  Lab lab(machine, 5);
+  // 56 pairs, of which 8 at a time have no node in common: 21 rounds would settle them all.
+  const PairVerdict verdict = lab.judge(1, 9);
+  EXPECT_THAT(verdict.blamed, SizeIs(testing::Ge(20U)));
+  EXPECT_THAT(verdict.suspects, Not(IsEmpty()));
+  for (const SlowPart& part : verdict.blamed) {
+    EXPECT_EQ(part.kind, SlowPart::Kind::link);
+    EXPECT_TRUE(meets(part.a, part.b)) << part.a << " - " << part.b;
   }
 }
 
