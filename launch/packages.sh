@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# The Debian and Ubuntu packages that rackproof needs, and their installation. Read with `source` by launch/local.sh
-# and tests/run.sh, which set `root`, the folder of the sources; the names are those of Debian 12 and Ubuntu 24.04.
+# The Debian and Ubuntu packages that rackproof needs, and their installation. Read with `source` by launch/local.sh,
+# tests/run.sh and tests/scale/run.sh, which set `root`, the folder of the sources; the names are those of Debian 12 and
+# Ubuntu 24.04.
 
 # The arrays are for those who read this file.
 # shellcheck disable=SC2034

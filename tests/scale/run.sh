@@ -48,7 +48,8 @@ while [[ $# -gt 0 ]]; do
   shift
 done
 
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$root"
 # shellcheck source=launch/packages.sh
 source launch/packages.sh
 need_packages "$install" "${build_packages[@]}" libsimgrid-dev
