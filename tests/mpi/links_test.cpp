@@ -127,7 +127,7 @@ TEST_F(Links, a_message_of_another_rank_is_told_as_such) {
   const Verification result = run(8, Direction::both_ways, 1);
   if (neighbour() < 0) return;
   EXPECT_EQ(result.outcome, Outcome::failed);
-  EXPECT_THAT(result.detail, HasSubstr("which is of another message of rank " + std::to_string(world.rank())));
+  EXPECT_THAT(result.detail, HasSubstr("which is what rank " + std::to_string(world.rank()) + " sends"));
 }
 
 TEST_F(Links, what_is_left_from_the_case_before_is_no_message) {
