@@ -201,6 +201,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   outcome.warmup_time = samples.warmup;
   outcome.operations = samples.operations;
   outcome.clock_error = samples.clock_error;
+  outcome.clock_error_before = samples.clock_error_before;
   outcome.clock_error_after = samples.clock_error_after;
   outcome.figure_time = samples.figure;
   finish(parts, suite_index, row, outcome);

@@ -438,9 +438,13 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
                               ? column(schema::operations, Kind::integer, H5T_NATIVE_INT, 0)
                               : std::vector<int>(cases, 1);
   const auto clock_errors = column(schema::clock_error, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
-  const auto clock_errors_after = H5Lexists(group.get(), schema::clock_error_after, H5P_DEFAULT) > 0
-                                      ? column(schema::clock_error_after, Kind::real, H5T_NATIVE_DOUBLE, 0.0)
-                                      : std::vector<double>(cases, std::numeric_limits<double>::quiet_NaN());
+  const auto optional_times = [&](const char* dataset_name) {
+    return H5Lexists(group.get(), dataset_name, H5P_DEFAULT) > 0
+               ? column(dataset_name, Kind::real, H5T_NATIVE_DOUBLE, 0.0)
+               : std::vector<double>(cases, std::numeric_limits<double>::quiet_NaN());
+  };
+  const auto clock_errors_before = optional_times(schema::clock_error_before);
+  const auto clock_errors_after = optional_times(schema::clock_error_after);
   const auto flop = column(schema::flop, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
   const auto bytes = column(schema::bytes, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
   const auto tokens = column(schema::tokens, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
@@ -459,6 +463,7 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
     if (operations[i] < 1) throw damage(fmt::format("{}operations has the value {}", folder, operations[i]));
     results[i].operations = operations[i];
     results[i].clock_error = clock_errors[i];
+    results[i].clock_error_before = clock_errors_before[i];
     results[i].clock_error_after = clock_errors_after[i];
     suite.cases[i].flop = flop[i];
     suite.cases[i].bytes = bytes[i];

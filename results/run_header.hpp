@@ -91,9 +91,10 @@ struct CaseOutcome {
   Status status = Status::not_run;
   StopReason stop_reason = StopReason::none;
   int warmup_steps = 0;
-  int operations = 1;                                                   ///< in one sample; more in the streamed mode
-  double clock_error = std::numeric_limits<double>::quiet_NaN();        ///< s, the larger of before and after the case
-  double clock_error_after = std::numeric_limits<double>::quiet_NaN();  ///< s
+  int operations = 1;                                                    ///< in one sample; more in the streamed mode
+  double clock_error = std::numeric_limits<double>::quiet_NaN();         ///< s, the larger of before and after the case
+  double clock_error_before = std::numeric_limits<double>::quiet_NaN();  ///< s
+  double clock_error_after = std::numeric_limits<double>::quiet_NaN();   ///< s
   /// s, one a sample: collective: max(end) - max(begin) over ranks; otherwise the largest time of a rank.
   std::vector<double> figure_time;
   std::vector<double> warmup_time;  ///< the same of the warm-up; the last schema::warmup_length of them are kept

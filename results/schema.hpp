@@ -82,12 +82,13 @@ inline constexpr const char* warmup = "warmup";              ///< (W) i4 scale
 inline constexpr const char* warmup_time = "warmup_time";    ///< (C,W) f8, s: as figure_time, before sampling began
 inline constexpr std::int64_t warmup_length = 1024;          ///< W
 inline constexpr const char* clock_error = "clock_error";    ///< (C) f8, s
-inline constexpr const char* clock_error_after = "clock_error_after";  ///< (C) f8, s
-inline constexpr const char* flop = "flop";                            ///< (C) f8, a step, of one rank
-inline constexpr const char* bytes = "bytes";                          ///< (C) f8, a step, of one rank
-inline constexpr const char* tokens = "tokens";                        ///< (C) f8, a step, of the whole job
-inline constexpr const char* message_size = "message_size";            ///< (C) i8, bytes
-inline constexpr const char* collective = "collective";                ///< (C) i1
+inline constexpr const char* clock_error_before = "clock_error_before";  ///< (C) f8, s
+inline constexpr const char* clock_error_after = "clock_error_after";    ///< (C) f8, s
+inline constexpr const char* flop = "flop";                              ///< (C) f8, a step, of one rank
+inline constexpr const char* bytes = "bytes";                            ///< (C) f8, a step, of one rank
+inline constexpr const char* tokens = "tokens";                          ///< (C) f8, a step, of the whole job
+inline constexpr const char* message_size = "message_size";              ///< (C) i8, bytes
+inline constexpr const char* collective = "collective";                  ///< (C) i1
 /// (C,M) of one-byte characters, UTF-8, padded with NUL: netCDF's NC_CHAR, which xarray joins into one string a
 /// case. Not vlen: such a dataset cannot be written in SWMR mode, and this text is known only when a case ends.
 inline constexpr const char* message = "message";

@@ -58,13 +58,37 @@ bool is_plain_name(std::string_view name) {
 }
 
 bool is_column_name(std::string_view name) {
-  static constexpr std::array names{
-      schema::case_name,  schema::sample,      schema::character,    schema::time,         schema::begin,
-      schema::flags,      schema::figure_time, schema::samples,      schema::verify_error, schema::digest,
-      schema::status,     schema::stop_reason, schema::warmup_steps, schema::clock_error,  schema::flop,
-      schema::bytes,      schema::tokens,      schema::message_size, schema::collective,   schema::message,
-      schema::rank,       schema::figures,     schema::switches,     schema::probe,        schema::steal,
-      schema::operations, schema::warmup,      schema::warmup_time,  schema::partner,      schema::clock_error_after};
+  static constexpr std::array names{schema::case_name,
+                                    schema::sample,
+                                    schema::character,
+                                    schema::time,
+                                    schema::begin,
+                                    schema::flags,
+                                    schema::figure_time,
+                                    schema::samples,
+                                    schema::verify_error,
+                                    schema::digest,
+                                    schema::status,
+                                    schema::stop_reason,
+                                    schema::warmup_steps,
+                                    schema::clock_error,
+                                    schema::flop,
+                                    schema::bytes,
+                                    schema::tokens,
+                                    schema::message_size,
+                                    schema::collective,
+                                    schema::message,
+                                    schema::rank,
+                                    schema::figures,
+                                    schema::switches,
+                                    schema::probe,
+                                    schema::steal,
+                                    schema::operations,
+                                    schema::warmup,
+                                    schema::warmup_time,
+                                    schema::partner,
+                                    schema::clock_error_after,
+                                    schema::clock_error_before};
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
@@ -521,6 +545,8 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
            "operations in one sample; its times are divided by them");
   describe(create(group.get(), schema::clock_error, H5T_IEEE_F64LE, std::span(&cases, 1), fill_nan()),
            "error of the global clock, the larger of before and after the case", "s");
+  describe(create(group.get(), schema::clock_error_before, H5T_IEEE_F64LE, std::span(&cases, 1), fill_nan()),
+           "error of the global clock before the case", "s");
   describe(create(group.get(), schema::clock_error_after, H5T_IEEE_F64LE, std::span(&cases, 1), fill_nan()),
            "error of the global clock after the case", "s");
 
@@ -796,6 +822,7 @@ void Writer::finish_case(std::size_t suite, std::size_t which, const CaseOutcome
               static_cast<std::int32_t>(outcome.warmup_steps));
     write_one(file, name + schema::operations, H5T_NATIVE_INT32, which, static_cast<std::int32_t>(outcome.operations));
     write_one(file, name + schema::clock_error, H5T_NATIVE_DOUBLE, which, outcome.clock_error);
+    write_one(file, name + schema::clock_error_before, H5T_NATIVE_DOUBLE, which, outcome.clock_error_before);
     write_one(file, name + schema::clock_error_after, H5T_NATIVE_DOUBLE, which, outcome.clock_error_after);
     check(H5Fflush(state.file.get(), H5F_SCOPE_LOCAL), "H5Fflush");
     if (const int error = state.lock->sync(false); error != 0) state.give_up(os_message(error));

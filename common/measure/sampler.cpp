@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <span>
 
+#include "common/core/error.hpp"
 #include "common/measure/disturbance.hpp"
 #include "common/measure/starter.hpp"
 #include "common/stats/order_statistics.hpp"
@@ -149,6 +150,10 @@ class Batches {
       late_samples += late[i];
       staggered_ = staggered_ || delays[i] > 0.0;
     }
+    if (by_barrier_ && staggered_) {
+      throw mpi::AgreedError(usage_error(
+          "--start barrier: only the clock can make ranks late on purpose; leave --start or --arrivals out"));
+    }
     cycle_ = (*elapsed - elapsed_) / static_cast<double>(count_);
     elapsed_ = *elapsed;
     if (!by_barrier_) starter_.adapt(late_samples / static_cast<double>(count_));
@@ -247,8 +252,9 @@ Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalC
   for (std::size_t i = 0; i < samples.figure.size(); ++i) {
     if (reading > clock_reading_share * samples.figure[i] * samples.operations) samples.flags[i] |= sample_short;
   }
+  samples.clock_error_before = clock.error();
   samples.clock_error_after = clock.residual();
-  samples.clock_error = std::max(clock.error(), samples.clock_error_after);
+  samples.clock_error = std::max(samples.clock_error_before, samples.clock_error_after);
   return samples;
 }
 

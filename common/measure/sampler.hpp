@@ -36,8 +36,9 @@ struct Samples {
   std::vector<double> warmup;
   int operations = 1;  ///< in one sample; more where the workload is streamed
   StopReason stop_reason = StopReason::budget;
-  double clock_error = 0.0;        ///< s, the larger of before and after the case
-  double clock_error_after = 0.0;  ///< s, after it
+  double clock_error = 0.0;  ///< s, the larger of before and after the case
+  double clock_error_before = 0.0;
+  double clock_error_after = 0.0;
 };
 
 /// How samples of collectives start: by the clock, and by a barrier only where it is too uncertain; or always so.

@@ -161,6 +161,10 @@ void refuse_what_has_no_effect(const Options& options, const Choice& choice) {
   if (has_normals && !(has_sum && has_all_reduce)) {
     throw usage_error("--inputs normals: is for sums by all-reduce; add these to --reductions and --collectives");
   }
+  const auto is_whole = [](DataType type) { return type == DataType::i32 || type == DataType::i8; };
+  if (has_normals && !choice.types.empty() && std::all_of(choice.types.begin(), choice.types.end(), is_whole)) {
+    throw usage_error("--inputs normals: are no whole numbers; add f32, f64 or bf16 to --message-types");
+  }
 }
 
 Choice choose(const Options& options, const Platform& platform) {

@@ -49,7 +49,12 @@ Groups make_groups(std::string_view text, const mpi::Topology& topology) {
   if (text == "across") return split("across", topology, [&](int rank) { return place(rank).local_rank; });
   if (text.starts_with(neighbours)) {
     const int size = number(text.substr(neighbours.size()), "--groups tpN");
-    return split(fmt::format("{}{}", neighbours, size), topology, [size](int rank) { return rank / size; });
+    Groups made = split(fmt::format("{}{}", neighbours, size), topology, [size](int rank) { return rank / size; });
+    if (topology.size() % size != 0) {
+      made.skip_reason =
+          fmt::format("'{}' needs a multiple of {} ranks, and there are {}", made.name, size, topology.size());
+    }
+    return made;
   }
   if (text.starts_with(every)) {
     const int step = number(text.substr(every.size()), "--groups every-N");

@@ -21,6 +21,14 @@ class Arguments(cli.TestCase):
         self.refuse(["run", "--order", "-3"], "--order", "-3")
         self.refuse(["run", "--order", "random"], "--order", "random")
 
+    def test_late_ranks_need_a_window(self):
+        self.refuse(["run", "--suite", "allreduce", "--message-sizes", "8B", "--arrivals", "linear", "--start", "barrier",
+                     "--time-budget", "2s"], "--start barrier", "--arrivals", ranks=2)
+
+    def test_normals_are_no_whole_numbers(self):
+        self.refuse(["list", "--suite", "allreduce", "--inputs", "normals", "--message-types", "i32,i8"], "--inputs normals",
+                    "--message-types")
+
     def test_more_threads_than_openmp_allows(self):
         self.refuse(["run", "--threads", "2"], "--threads 2", "OMP_THREAD_LIMIT", env={"OMP_THREAD_LIMIT": "1"})
 

@@ -316,6 +316,7 @@ TEST(Groups, of_different_size_are_skipped_and_what_is_none_is_refused) {
   EXPECT_EQ(make_groups("node", nodes_of({3, 4})).skip_reason,
             "the groups 'node' would have 3 to 4 ranks; they must be of one size");
   EXPECT_NE(make_groups("tp4", nodes_of({6})).skip_reason, "");
+  EXPECT_NE(make_groups("tp8", nodes_of({2})).skip_reason, "") << "no smaller group under that name";
   for (const std::string bad : {"", "nodes", "every-", "every-0", "every-x", "tp", "tp-1"}) {
     EXPECT_THROW((void)make_groups(bad, nodes_of({4})), Error) << bad;
   }

@@ -108,6 +108,7 @@ void expect_whole_case(const ResultFile& file, std::size_t which, bool with_mess
   EXPECT_EQ(file.outcome(0, which).stop_reason, want.stop_reason);
   EXPECT_EQ(file.outcome(0, which).warmup_steps, want.warmup_steps);
   EXPECT_EQ(file.outcome(0, which).clock_error, want.clock_error);
+  EXPECT_EQ(file.outcome(0, which).clock_error_before, want.clock_error_before);
   EXPECT_EQ(file.outcome(0, which).clock_error_after, want.clock_error_after);
   if (with_message) {
     EXPECT_EQ(file.outcome(0, which).message, want.message);

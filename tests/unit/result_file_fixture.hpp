@@ -142,6 +142,7 @@ inline CaseOutcome example_outcome(std::size_t suite, std::size_t which, int ran
   for (int i = 0; i < outcome.warmup_steps; ++i) outcome.warmup_time.push_back(2.0 * example_time(suite, which, 0, i));
   outcome.operations = 1 + static_cast<int>(which % 3);
   outcome.clock_error = 1e-7;
+  outcome.clock_error_before = 0.25 * outcome.clock_error;
   outcome.clock_error_after = 0.5 * outcome.clock_error;
   for (int i = 0; i < samples; ++i) outcome.figure_time.push_back(example_time(suite, which, ranks - 1, i));
   if (status == Status::failed || status == Status::error) outcome.message = "naïve sum differs on rank 2";

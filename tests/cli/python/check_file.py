@@ -26,6 +26,7 @@ COLUMNS = {
     "switches": (("case", "rank", "sample"), "u2", None),
     "probe": (("case", "rank", "sample"), "f4", "s"),
     "steal": (("case", "rank", "sample"), "f4", "s"),
+    "clock_error_before": (("case",), "f8", "s"),
     "clock_error_after": (("case",), "f8", "s"),
     "operations": (("case",), "i4", None),
     "warmup_time": (("case", "warmup"), "f8", "s"),
