@@ -95,9 +95,20 @@ stats::AllReduceTask task_of(const NetworkSeries& series, double bytes, const Ne
   return task;
 }
 
-/// The largest message against each way of doing it.
+/// The sizes of which the samples tell too little; empty where there is none.
+std::string unjudged_text(const NetworkSeries& series) {
+  std::string sizes;
+  for (const stats::SizeSamples& size : series.sizes) {
+    if (!stats::is_judgeable(size)) sizes += (sizes.empty() ? "" : ", ") + format_bytes(size.bytes);
+  }
+  return sizes.empty() ? "" : fmt::format("too few or too scattered samples to judge: {}\n", sizes);
+}
+
+/// The largest message whose median is known against each way of doing it.
 std::string bounds_table(const NetworkSeries& series, const NetworkOptions& options) {
-  const stats::SizeSamples& largest = series.sizes.back();
+  const auto known = std::find_if(series.sizes.rbegin(), series.sizes.rend(), stats::is_judgeable);
+  if (known == series.sizes.rend()) return "\nno size has the samples that a comparison with the links needs\n";
+  const stats::SizeSamples& largest = *known;
   const double measured = median_time(largest);
   const stats::AllReduceTask task = task_of(series, largest.bytes, options);
   Table table({{"way", "", Table::Align::left},
@@ -148,7 +159,7 @@ std::string series_text(const NetworkSeries& series, const NetworkOptions& optio
   std::string text =
       fmt::format("\n{}, {}, {} from {} to {}\n", series.label, where_text(series), plural(series.sizes.size(), "size"),
                   format_bytes(series.sizes.front().bytes), format_bytes(series.sizes.back().bytes));
-  text += segments_table(model) + findings(model);
+  text += segments_table(model) + findings(model) + unjudged_text(series);
   if (series.all_reduce && options.link_bandwidth > 0.0) {
     text += bounds_table(series, options) + efficiency_table(series, options);
   }
@@ -274,8 +285,16 @@ std::regex expression(const std::string& text) {
   }
 }
 
-Error nothing_to_fit(const ResultFile& file, const NetworkOptions& options) {
+constexpr const char* unsound_text = "half or more of their times no message can take (1e-12 s to 1e6 s)";
+
+Error nothing_to_fit(const ResultFile& file, const NetworkOptions& options, std::size_t unsound_cases) {
   const RunHeader& header = file.header();
+  if (unsound_cases > 0) {
+    return usage_error(
+        fmt::format("{} has no collective case to fit: {} left out, {}; the file or the clock is at "
+                    "fault, measure again",
+                    quoted(file.path()), plural(unsound_cases, "case"), unsound_text));
+  }
   if (header.ranks.size() < 2) {
     return usage_error(
         fmt::format("{} is a run of 1 rank, which uses no network; measure with 2 or more: 'mpirun -n 2 rackproof run "
@@ -302,15 +321,18 @@ class Report {
         throw usage_error(fmt::format("{} and {} are the same run, which counts once; leave one out",
                                       quoted(other->second), quoted(paths[i])));
       }
-      std::vector<NetworkSeries> found = network_series(file, i, wanted);
-      if (found.empty()) throw nothing_to_fit(file, options);
-      most_sizes_ = std::max(most_sizes_, take(std::move(found)));
+      FoundSeries found = network_series(file, i, wanted);
+      if (found.series.empty()) throw nothing_to_fit(file, options, found.unsound_cases);
+      unsound_cases_ += found.unsound_cases;
+      most_sizes_ = std::max(most_sizes_, take(std::move(found.series)));
       head_ += head(file);
     }
     if (series_.empty()) {
-      throw usage_error(
-          fmt::format("{} has {} a series, and a model needs {}; measure more sizes, or select others with --case",
-                      quoted(paths.front()), plural(most_sizes_, "message size"), stats::fewest_sizes));
+      throw usage_error(fmt::format(
+          "{} has {} a series, and a model needs {}; {}measure more sizes, or select others with --case",
+          quoted(paths.front()), plural(most_sizes_, "message size"), stats::fewest_sizes,
+          unsound_cases_ > 0 ? fmt::format("{} left out, {}; ", plural(unsound_cases_, "case"), unsound_text)
+                             : std::string()));
     }
   }
 
@@ -328,6 +350,7 @@ class Report {
     if (left_out_ > 0) {
       text += fmt::format("\n{} series with fewer than {} sizes left out\n", left_out_, stats::fewest_sizes);
     }
+    if (unsound_cases_ > 0) text += fmt::format("\n{} left out: {}\n", plural(unsound_cases_, "case"), unsound_text);
     return text;
   }
 
@@ -371,6 +394,7 @@ class Report {
   std::string head_;
   std::vector<NetworkSeries> series_;
   std::size_t left_out_ = 0;
+  std::size_t unsound_cases_ = 0;
   std::size_t most_sizes_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <string_view>
@@ -13,12 +14,14 @@ namespace {
 
 constexpr std::string_view count_parameter = "count";
 constexpr std::string_view ranks_parameter = "ranks";
+constexpr std::string_view repetition_parameter = "repetition";
 
 /// Everything that sets series apart.
 std::string key_of(const std::string& suite, const CaseHeader& one) {
   std::string key = suite;
   for (const auto& [name, value] : one.parameters.entries()) {
     if (name == count_parameter || name == ranks_parameter || name == schema::message_size) continue;
+    if (name == repetition_parameter) continue;  // the same case once more
     key += fmt::format(" {}={}", name, rackproof::to_string(value));
   }
   return key;
@@ -93,38 +96,60 @@ NetworkSeries finished(Collected&& collected) {
   return std::move(collected.series);
 }
 
+/// Of a collective over ranks, measured to its end.
+bool is_usable(const CaseHeader& one, Status status, int ranks) {
+  const bool measured = status == Status::passed || status == Status::mistrusted;
+  return measured && one.collective && one.message_size > 0 && ranks >= 2;
+}
+
+/// Empty unless most of the times are sound.
+std::vector<double> sound_times(std::vector<double> times) {
+  std::erase_if(times, [](double t) { return std::isnan(t); });  // never measured
+  const std::size_t measured = times.size();
+  std::erase_if(times, [](double t) { return !stats::is_sound_time(t); });
+  if (2 * times.size() <= measured) times.clear();
+  return times;
+}
+
+Collected& series_of(std::vector<Collected>& all, const std::string& key, int ranks) {
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Collected& other) {
+    return other.series.key == key && other.series.ranks == ranks;
+  });
+  if (found != all.end()) return *found;
+  Collected& made = all.emplace_back();
+  made.series.key = key;
+  made.series.ranks = ranks;
+  return made;
+}
+
 }  // namespace
 
-std::vector<NetworkSeries> network_series(const ResultFile& file, std::size_t position, const std::regex& wanted) {
+FoundSeries network_series(const ResultFile& file, std::size_t position, const std::regex& wanted) {
   const RunHeader& header = file.header();
   std::vector<Collected> all;
+  FoundSeries result;
   for (std::size_t s = 0; s < header.suites.size(); ++s) {
     const SuiteHeader& suite = header.suites[s];
     for (std::size_t c = 0; c < suite.cases.size(); ++c) {
       const CaseHeader& one = suite.cases[c];
-      const Status status = file.outcome(s, c).status;
       const int ranks = ranks_of(header, one);
-      if (!one.collective || one.message_size <= 0 || ranks < 2 || !std::regex_search(one.name, wanted)) continue;
-      if (status != Status::passed && status != Status::mistrusted) continue;
-      std::vector<double> times = file.figure_time(s, c);
-      std::erase_if(times, [](double t) { return !(t > 0.0); });
-      if (times.empty()) continue;
-      const std::string key = key_of(suite.name, one);
-      auto found = std::find_if(all.begin(), all.end(), [&](const Collected& other) {
-        return other.series.key == key && other.series.ranks == ranks;
-      });
-      if (found == all.end()) {
-        found = all.insert(all.end(), Collected{});
-        found->series = {key, "", position, ranks, nodes_of(header, one), is_all_reduce(suite.name, one), {}};
+      if (!is_usable(one, file.outcome(s, c).status, ranks) || !std::regex_search(one.name, wanted)) continue;
+      const std::vector<double> times = sound_times(file.figure_time(s, c));
+      if (times.empty()) {
+        ++result.unsound_cases;
+        continue;
       }
-      found->names.push_back(one.name);
-      auto& samples = found->times[one.message_size];
+      Collected& into = series_of(all, key_of(suite.name, one), ranks);
+      into.series.file = position;
+      into.series.nodes = nodes_of(header, one);
+      into.series.all_reduce = is_all_reduce(suite.name, one);
+      into.names.push_back(one.name);
+      auto& samples = into.times[one.message_size];
       samples.insert(samples.end(), times.begin(), times.end());
     }
   }
-  std::vector<NetworkSeries> series;
-  for (Collected& collected : all) series.push_back(finished(std::move(collected)));
-  return series;
+  for (Collected& collected : all) result.series.push_back(finished(std::move(collected)));
+  return result;
 }
 
 }  // namespace rackproof::results

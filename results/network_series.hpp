@@ -12,7 +12,7 @@
 namespace rackproof::results {
 
 struct NetworkSeries {
-  std::string key;    ///< suite and all parameters but the size and the number of ranks: equal across files
+  std::string key;    ///< suite and all parameters but size, ranks, repetition: equal across files
   std::string label;  ///< what the names of its cases share: "allreduce/f32/out-of-place"
   std::size_t file = 0;
   int ranks = 0;
@@ -21,9 +21,14 @@ struct NetworkSeries {
   std::vector<stats::SizeSamples> sizes;
 };
 
-/// Of the cases that match, were measured to their end and did not fail; ascending sizes. Series of one rank are left
-/// out.
-[[nodiscard]] std::vector<NetworkSeries> network_series(const ResultFile& file, std::size_t position,
-                                                        const std::regex& wanted);
+struct FoundSeries {
+  std::vector<NetworkSeries> series;
+  std::size_t unsound_cases = 0;  ///< left out: at most half of their times are ones that a message can take
+};
+
+/// Of the cases that match, were measured to their end and did not fail; ascending sizes. Repetitions of a case are
+/// more samples of its size. Series of one rank are left out, and so is every time that is not sound
+/// (stats::is_sound_time).
+[[nodiscard]] FoundSeries network_series(const ResultFile& file, std::size_t position, const std::regex& wanted);
 
 }  // namespace rackproof::results

@@ -93,8 +93,9 @@ Line least_absolute_line(std::span<const FitPoint> points, double scatter) {
     for (const FitPoint& p : points) {
       const double step = p.y / p.x - q;
       if (step == 0.0) continue;
-      const double weight = p.x / (p.t * relative_sigma(p, scatter));
-      slopes.emplace_back((p.t / p.x - v) / step, weight * std::abs(step));
+      const double weight = p.x / (p.t * relative_sigma(p, scatter)) * std::abs(step);
+      const double slope = (p.t / p.x - v) / step;
+      if (std::isfinite(slope) && std::isfinite(weight)) slopes.emplace_back(slope, weight);  // NaN cannot be sorted
     }
     const double slope = slopes.empty() ? 0.0 : std::clamp(weighted_median(slopes), 0.0, v / q);
     const Line line{std::max(0.0, v - slope * q), slope};

@@ -34,8 +34,8 @@ std::vector<Sample> samples_of(std::span<const SizeSamples> sizes) {
   std::vector<Sample> samples;
   for (const SizeSamples& size : sizes) {
     if (!(size.bytes > 0.0) || size.times.empty()) throw bad_input("a size without bytes or times");
-    const bool good = std::all_of(size.times.begin(), size.times.end(), [](double t) { return t > 0.0; });
-    if (!good) throw bad_input("a time that is not above 0");
+    const bool good = std::all_of(size.times.begin(), size.times.end(), is_sound_time);
+    if (!good) throw bad_input("a time that no message takes");
     Sample sample{size.bytes, size.times, effective_sample_size(size.times)};
     std::sort(sample.sorted.begin(), sample.sorted.end());
     samples.push_back(std::move(sample));
@@ -208,6 +208,15 @@ std::vector<Crossover> crossovers_of(const std::vector<Segment>& segments) {
 }
 
 }  // namespace
+
+bool is_judgeable(const SizeSamples& size) {
+  constexpr std::size_t fewest_samples = 6;
+  constexpr double widest = 0.5;
+  if (size.times.size() < fewest_samples) return false;
+  const auto interval = median_interval(size.times, 0.95, effective_sample_size(size.times));
+  const double middle = median(size.times);
+  return interval && interval->low >= (1.0 - widest) * middle && interval->high <= (1.0 + widest) * middle;
+}
 
 double NetworkModel::time(double bytes) const {
   for (std::size_t k = 0; k + 1 < segments.size(); ++k) {

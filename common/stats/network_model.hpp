@@ -14,10 +14,18 @@
 
 namespace rackproof::stats {
 
+/// Is this a time, in s, that a message can take? Shorter than a picosecond or longer than 1e6 s (eleven days) is the
+/// clock's or the file's fault, and squares of such times leave the range of double.
+[[nodiscard]] constexpr bool is_sound_time(double t) { return t > 1e-12 && t < 1e6; }
+
 struct SizeSamples {
   double bytes = 0.0;         ///< S > 0
-  std::vector<double> times;  ///< s, each > 0; at least one
+  std::vector<double> times;  ///< s, each sound; at least one
 };
+
+/// Can a size's median be told: at least 6 samples (by the effective number, so that a 95 % interval exists), and that
+/// interval within +-50 % of the median?
+[[nodiscard]] bool is_judgeable(const SizeSamples& size);
 
 struct NetworkModelOptions {
   int most_segments = 3;
@@ -77,7 +85,7 @@ inline constexpr std::size_t fewest_sizes = 4;
 /// Maritz and Jarrett, JASA 73, 1978; with the effective number of samples) and of tau (Student's t for its few degrees
 /// of freedom). A size is off the model where, against a fit without it, its deviation exceeds options.least_deviation
 /// and max(3.5, Student's quantile at 5 % over all sizes together) robust standard deviations. Sizes may come in any
-/// order, no size twice. Throws Error (internal) for fewer than fewest_sizes, sizes or times <= 0.
+/// order, no size twice. Throws Error (internal) for fewer than fewest_sizes, sizes <= 0 and times that are not sound.
 [[nodiscard]] NetworkModel fit_network_model(std::span<const SizeSamples> sizes,
                                              const NetworkModelOptions& options = {});
 

@@ -48,8 +48,8 @@ Points points_of(std::span<const ScalingRun> runs) {
     if (runs[r].ranks < 2) throw bad_input("a run of one rank");
     for (const SizeSamples& size : runs[r].sizes) {
       if (!(size.bytes > 0.0) || size.times.empty()) throw bad_input("a size without bytes or times");
-      const bool good = std::all_of(size.times.begin(), size.times.end(), [](double t) { return t > 0.0; });
-      if (!good) throw bad_input("a time that is not above 0");
+      const bool good = std::all_of(size.times.begin(), size.times.end(), is_sound_time);
+      if (!good) throw bad_input("a time that no message takes");
       by_size[size.bytes].emplace_back(static_cast<int>(r), &size);
     }
   }

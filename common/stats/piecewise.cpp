@@ -15,14 +15,14 @@ constexpr double least_mean = 0.7978845608028654;
 
 Piece piece_of(const GroupedPoints& points, std::size_t first, std::size_t end) {
   Piece best;
-  best.cost = std::numeric_limits<double>::infinity();
   for (std::size_t law = 0; law < points.laws.size(); ++law) {
     const std::span<const FitPoint> those = points.of(law, first, end);
     const Line line = least_absolute_line(those, search_scatter);
     double cost = 0.0;
     for (const FitPoint& p : those) cost += std::abs(p.t - line.at(p)) / (p.t * relative_sigma(p, search_scatter));
-    // A later law must be clearly better: they are the same where x does not matter.
-    if (cost < 0.99 * best.cost) best = {first, end, law, line, cost};
+    // A later law must be clearly better: they are the same where x does not matter. The first is taken even where
+    // times that are no numbers leave nothing to compare: what follows needs the piece's ends.
+    if (law == 0 || cost < 0.99 * best.cost) best = {first, end, law, line, cost};
   }
   return best;
 }

@@ -10,7 +10,7 @@ SWEEP = ("--benchmark_filter=^allreduce/f32/(8B|1KiB|64KiB|1MiB)/out-of-place", 
 
 def form(text):
     """What does not depend on how fast the machine is, or how quiet."""
-    text = re.sub(r"(?m)^(crossover|off the model:).*\n", "", blank(text))
+    text = re.sub(r"(?m)^(crossover|off the model:|too few or too scattered).*\n", "", blank(text))
     text = re.sub(r"(?m)^above # %.*\n", "", text)
     text = re.sub(r"# ([KMG]i)?B\b", "# SIZE", text)
     text = re.sub(r"\b(none is|# sizes?) off the model", "... off the model", text)

@@ -10,6 +10,7 @@
 
 #include "common/core/error.hpp"
 #include "common/stats/line_fit.hpp"
+#include "common/stats/piecewise.hpp"
 #include "tests/unit/network_fixture.hpp"
 
 namespace rackproof::stats {
@@ -26,6 +27,10 @@ double straight(double bytes) { return alpha + beta * bytes; }
 double switched(double bytes) { return bytes < 40e3 ? straight(bytes) : 12e-6 + bytes / 25e9; }
 
 bool holds(const Interval& interval, double value) { return interval.low <= value && value <= interval.high; }
+
+const std::vector<double> no_times{
+    0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), 5e-324, 1e-12,
+    1e6, 1e308};
 
 /// How often, of `seeds`, something holds.
 template <typename Test>
@@ -239,6 +244,57 @@ TEST(NetworkModel, is_the_same_for_the_same_seed_and_in_any_order) {
             fit_network_model(sizes, other).segments.front().alpha_interval.low);
 }
 
+TEST(Piecewise, divides_without_a_gap_whatever_the_times_are) {
+  for (const double wrong : no_times) {
+    if (wrong < 0.0) continue;
+    for (const std::size_t every : {1U, 2U, 12U}) {
+      GroupedPoints points;
+      points.laws.resize(1);
+      points.begin.push_back(0);
+      for (std::size_t i = 0; i < 24; ++i) {
+        const double bytes = std::ldexp(1.0, static_cast<int>(i));
+        points.laws[0].push_back({1.0, bytes, i % every == 0 ? wrong : straight(bytes), 0.01, 0});
+        points.begin.push_back(i + 1);
+      }
+      std::size_t end = 0;
+      for (const Piece& piece : divide(points, 3)) {
+        EXPECT_EQ(piece.first, end) << wrong << " " << every;
+        EXPECT_GE(piece.end, piece.first + fewest_groups) << wrong << " " << every;
+        end = piece.end;
+      }
+      EXPECT_EQ(end, points.groups()) << wrong << " " << every;
+    }
+  }
+}
+
+TEST(NetworkModel, sound_times_however_wild_give_a_finite_model) {
+  std::mt19937_64 random(17);
+  std::uniform_real_distribution<double> decade(-11.9, 5.9);
+  for (int trial = 0; trial < 40; ++trial) {
+    std::vector<SizeSamples> sizes;
+    for (int e = 0; e < 12; ++e) {
+      SizeSamples& size = sizes.emplace_back(SizeSamples{std::ldexp(1.0, 5 * e), {}});
+      for (int i = 0; i <= e; ++i) size.times.push_back(std::pow(10.0, decade(random)));
+    }
+    const NetworkModel model = fit_network_model(sizes, brief);
+    for (const Segment& segment : model.segments) {
+      EXPECT_TRUE(std::isfinite(segment.alpha) && std::isfinite(segment.beta)) << trial;
+      EXPECT_GT(segment.time(segment.last), 0.0) << trial;
+    }
+  }
+}
+
+TEST(NetworkModel, a_median_is_judged_where_its_interval_is_narrow) {
+  Machine machine(18);
+  EXPECT_TRUE(is_judgeable({8.0, machine.samples(1e-6, 20)}));
+  EXPECT_TRUE(is_judgeable({8.0, std::vector<double>(6, 1e-6)}));
+  EXPECT_FALSE(is_judgeable({8.0, std::vector<double>(5, 1e-6)}));
+  EXPECT_FALSE(is_judgeable({8.0, {}}));
+  EXPECT_TRUE(is_judgeable({8.0, {1.0, 1.1, 0.9, 1.4, 0.6, 1.0}}));
+  EXPECT_FALSE(is_judgeable({8.0, {1.0, 1.1, 0.9, 1.6, 0.6, 1.0}}));
+  EXPECT_FALSE(is_judgeable({8.0, {1.0, 1.1, 0.9, 1.4, 0.4, 1.0}}));
+}
+
 TEST(NetworkModel, refuses_what_cannot_be_fitted) {
   const std::vector<SizeSamples> good = Machine(11).sweep(straight);
   EXPECT_THROW((void)fit_network_model(std::span(good).first(3)), Error);
@@ -247,9 +303,13 @@ TEST(NetworkModel, refuses_what_cannot_be_fitted) {
     auto sizes = good;
     sizes[2].bytes = wrong;
     EXPECT_THROW((void)fit_network_model(sizes), Error);
-    sizes = good;
+  }
+  for (const double wrong : no_times) {
+    auto sizes = good;
     sizes[2].times[0] = wrong;
-    EXPECT_THROW((void)fit_network_model(sizes), Error);
+    EXPECT_THROW((void)fit_network_model(sizes), Error) << wrong;
+    for (SizeSamples& size : sizes) std::fill(size.times.begin(), size.times.end(), wrong);
+    EXPECT_THROW((void)fit_network_model(sizes), Error) << wrong;
   }
   auto twice = good;
   twice[1].bytes = twice[0].bytes;

@@ -4,8 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -35,7 +38,17 @@ struct Sweep {
   Status status = Status::passed;
   std::string groups{};  ///< empty: no such parameter
   std::string operation{};
+  bool repeated = false;  ///< sizes that come again are repetitions
 };
+
+/// As launch/run_benchmarks.hpp names them.
+void set_repetition(CaseHeader& one, const std::vector<stats::SizeSamples>& sizes, std::size_t which) {
+  const auto earlier = std::span(sizes).first(which);
+  const auto repetition =
+      std::count_if(earlier.begin(), earlier.end(), [&](const auto& s) { return s.bytes == sizes[which].bytes; });
+  one.parameters.set("repetition", std::int64_t{repetition});
+  if (repetition > 0) one.name += fmt::format("/repetition{}", repetition);
+}
 
 /// A file of the allreduce suite with these sizes.
 std::filesystem::path write_sweep(const std::filesystem::path& path, const Sweep& sweep,
@@ -49,8 +62,8 @@ std::filesystem::path write_sweep(const std::filesystem::path& path, const Sweep
                             r / sweep.ranks_a_node, r % sweep.ranks_a_node});
   }
   SuiteHeader suite{"allreduce", {}};
-  for (const stats::SizeSamples& size : sizes) {
-    const auto bytes = static_cast<std::int64_t>(size.bytes);
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    const auto bytes = static_cast<std::int64_t>(sizes[i].bytes);
     CaseHeader one;
     one.name = fmt::format("allreduce/{}/{}B/in-place", sweep.type, bytes);
     one.parameters = {{"type", sweep.type},
@@ -61,6 +74,7 @@ std::filesystem::path write_sweep(const std::filesystem::path& path, const Sweep
     if (!sweep.operation.empty()) one.parameters.set("operation", sweep.operation);
     one.message_size = bytes;
     one.collective = true;
+    if (sweep.repeated) set_repetition(one, sizes, i);
     suite.cases.push_back(one);
   }
   header.suites = {suite};
@@ -254,6 +268,67 @@ TEST(NetworkReport, leaves_out_what_failed_and_what_has_too_few_sizes) {
   const auto few = write_sweep(folder / "few.h5", {}, {sizes.begin(), sizes.begin() + 1});
   EXPECT_THAT(error_of(ExitCode::usage, [&] { static_cast<void>(network_report({few})); }),
               AllOf(HasSubstr("few.h5"), HasSubstr("1 message size"), HasSubstr("needs 4")));
+}
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+TEST(NetworkReport, times_that_cannot_be_leave_their_case_out) {
+  const TemporaryFolder folder;
+  for (const double wrong : {infinity, 5e-324, 1e308, 0.0, -1.0}) {
+    auto sizes = Machine(13).sweep(straight);
+    std::fill(sizes[3].times.begin(), sizes[3].times.end(), wrong);
+    sizes[5].times[7] = wrong;  // one among 500 is no more than itself
+    const auto file = write_sweep(folder / fmt::format("one{}.h5", wrong), {}, sizes);
+    const std::string text = network_report({file});
+    EXPECT_THAT(text, AllOf(HasSubstr("11 sizes from 8 B"), HasSubstr("\n1 case left out: half or more")));
+    EXPECT_THAT(text, AllOf(HasSubstr("none is off the model"), Not(HasSubstr("inf")), Not(HasSubstr("nan"))));
+    for (stats::SizeSamples& size : sizes) std::fill(size.times.begin(), size.times.end(), wrong);
+    const auto all = write_sweep(folder / fmt::format("all{}.h5", wrong), {}, sizes);
+    EXPECT_THAT(error_of(ExitCode::usage, [&] { static_cast<void>(network_report({all})); }),
+                AllOf(HasSubstr("all"), HasSubstr("12 cases left out"), HasSubstr("measure again")));
+  }
+}
+
+TEST(NetworkReport, says_when_times_that_cannot_be_leave_too_few_sizes) {
+  const TemporaryFolder folder;
+  auto sizes = Machine(14).sweep(straight);
+  for (std::size_t i = 3; i < sizes.size(); ++i) std::fill(sizes[i].times.begin(), sizes[i].times.end(), infinity);
+  const auto file = write_sweep(folder / "x.h5", {}, sizes);
+  EXPECT_THAT(error_of(ExitCode::usage, [&] { static_cast<void>(network_report({file})); }),
+              AllOf(HasSubstr("3 message sizes"), HasSubstr("needs 4"), HasSubstr("9 cases left out")));
+}
+
+TEST(NetworkReport, repetitions_are_more_samples_of_one_series) {
+  const TemporaryFolder folder;
+  Machine machine(15);
+  auto sizes = machine.sweep(straight);
+  // Their median, and no repetition's own, is the truth.
+  for (const double factor : {1.2, 0.8}) {
+    const auto more = machine.sweep([&](double bytes) { return factor * straight(bytes); });
+    sizes.insert(sizes.end(), more.begin(), more.end());
+  }
+  const auto file = write_sweep(folder / "x.h5", {.repeated = true}, sizes);
+  const std::string text = network_report({file});
+  EXPECT_THAT(text, HasSubstr("\nallreduce/f32/in-place, 2 ranks on 1 node, 12 sizes from 8 B to 32 MiB\n"));
+  EXPECT_EQ(text.find(" sizes from "), text.rfind(" sizes from ")) << text;
+  EXPECT_NEAR(std::stod(words_after(text, "8 B  32 MiB")[1]), 2.0, 0.05);
+}
+
+TEST(NetworkReport, names_the_sizes_that_cannot_be_judged_and_compares_none_of_them) {
+  const TemporaryFolder folder;
+  NetworkOptions options;
+  options.link_bandwidth = 20e9;
+  auto sizes = Machine(16).sweep(straight);
+  EXPECT_THAT(network_report({write_sweep(folder / "good.h5", {}, sizes)}, options),
+              AllOf(HasSubstr("\n32 MiB takes"), Not(HasSubstr("to judge"))));
+  sizes[11].times.resize(5);  // 32 MiB
+  sizes[10].times = {1e-4, 9e-4, 2e-4, 8e-4, 3e-4, 7e-4, 1e-4, 9e-4};
+  const std::string text = network_report({write_sweep(folder / "bad.h5", {}, sizes)}, options);
+  EXPECT_THAT(text, AllOf(HasSubstr("\ntoo few or too scattered samples to judge: 8 MiB, 32 MiB\n"),
+                          HasSubstr("\n2 MiB takes"), Not(HasSubstr("32 MiB takes"))));
+  for (stats::SizeSamples& size : sizes) size.times.resize(5);
+  EXPECT_THAT(network_report({write_sweep(folder / "few.h5", {}, sizes)}, options),
+              AllOf(HasSubstr("\nno size has the samples"), Not(HasSubstr(" takes "))));
 }
 
 TEST(NetworkReport, refuses_files_that_say_nothing_about_a_network) {
