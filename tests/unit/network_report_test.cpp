@@ -274,16 +274,17 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 
 TEST(NetworkReport, times_that_cannot_be_leave_their_case_out) {
   const TemporaryFolder folder;
+  int files = 0;
   for (const double wrong : {infinity, 5e-324, 1e308, 0.0, -1.0}) {
     auto sizes = Machine(13).sweep(straight);
     std::fill(sizes[3].times.begin(), sizes[3].times.end(), wrong);
     sizes[5].times[7] = wrong;  // one among 500 is no more than itself
-    const auto file = write_sweep(folder / fmt::format("one{}.h5", wrong), {}, sizes);
+    const auto file = write_sweep(folder / fmt::format("one{}.h5", ++files), {}, sizes);
     const std::string text = network_report({file});
     EXPECT_THAT(text, AllOf(HasSubstr("11 sizes from 8 B"), HasSubstr("\n1 case left out: half or more")));
-    EXPECT_THAT(text, AllOf(HasSubstr("none is off the model"), Not(HasSubstr("inf")), Not(HasSubstr("nan"))));
+    EXPECT_THAT(text, AllOf(HasSubstr("none is off the model"), Not(HasSubstr(" inf")), Not(HasSubstr(" nan"))));
     for (stats::SizeSamples& size : sizes) std::fill(size.times.begin(), size.times.end(), wrong);
-    const auto all = write_sweep(folder / fmt::format("all{}.h5", wrong), {}, sizes);
+    const auto all = write_sweep(folder / fmt::format("all{}.h5", files), {}, sizes);
     EXPECT_THAT(error_of(ExitCode::usage, [&] { static_cast<void>(network_report({all})); }),
                 AllOf(HasSubstr("all"), HasSubstr("12 cases left out"), HasSubstr("measure again")));
   }
