@@ -97,6 +97,8 @@ class Names {
     if (one_a_node_) return fmt::format("{} (rank {}, {}{})", header.hostname, rank, header.device_id, serial);
     return fmt::format("rank {} ({}, {}{})", rank, header.hostname, header.device_id, serial);
   }
+  /// "node node-3 (rank 12, host:4)", or "rank 12 (node-3, host:4)".
+  [[nodiscard]] std::string endpoint_with_place(int rank) const { return (one_a_node_ ? "node " : "") + full(rank); }
   [[nodiscard]] const char* endpoint() const { return one_a_node_ ? "node" : "rank"; }
 
  private:
@@ -117,7 +119,7 @@ std::string subject(const SlowPart& part, const Names& names) {
     case SlowPart::Kind::link:
       return fmt::format("link {} <-> {}", names.full(part.a), names.full(part.b));
     case SlowPart::Kind::endpoint:
-      return fmt::format("{} {}", names.endpoint(), names.full(part.a));
+      return names.endpoint_with_place(part.a);
     case SlowPart::Kind::node:
       return fmt::format("node {}", names.node(part.a));
     case SlowPart::Kind::link_of_nodes:
