@@ -122,17 +122,22 @@ void finish(const RunParts& parts, std::size_t suite_index, std::size_t row, con
   });
 }
 
-/// The median of each rank's own times, NaN where it did not take part, and its partner; the same on every rank.
-Observation observe(const RunParts& parts, const Samples& samples, const Workload& workload) {
+/// The median of each rank's own times, NaN where it did not take part, its partner, and whether its check failed; the
+/// same on every rank.
+Observation observe(const RunParts& parts, const Samples& samples, const Workload& workload,
+                    const Verification& verification) {
   Observation seen;
   const double median = workload.takes_part() ? stats::median(samples.time) : std::numeric_limits<double>::quiet_NaN();
-  const std::vector<double> row{median, static_cast<double>(workload.partner())};
+  constexpr std::size_t columns = 3;
+  const bool failed = verification.outcome == Verification::Outcome::failed;
+  const std::vector<double> row{median, static_cast<double>(workload.partner()), failed ? 1.0 : 0.0};
   std::vector<double> rows = parts.world.gather(std::span<const double>(row));
-  rows.resize(2 * static_cast<std::size_t>(parts.world.size()));
+  rows.resize(columns * static_cast<std::size_t>(parts.world.size()));
   parts.world.broadcast(std::span<double>(rows));
-  for (std::size_t i = 0; i < rows.size(); i += 2) {
+  for (std::size_t i = 0; i < rows.size(); i += columns) {
     seen.seconds.push_back(rows[i]);
     seen.partner.push_back(static_cast<int>(rows[i + 1]));
+    seen.failed.push_back(rows[i + 2] > 0.0);
   }
   return seen;
 }
@@ -183,7 +188,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   Verification verification;
   mpi::agree(parts.world, [&] { verification = workload->verify(); });
 
-  const Observation seen = observe(parts, samples, *workload);
+  const Observation seen = observe(parts, samples, *workload, verification);
   const double seconds = median_step(samples, seen, which.collective);
   const auto outcomes = parts.world.gather(static_cast<double>(verification.outcome));
   const auto digests = parts.world.gather(verification.digest);
@@ -210,7 +215,8 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   parts.world.broadcast({&status, 1});
   parts.world.broadcast(outcome.message);
   CaseResult result{static_cast<results::Status>(status), outcome.message, seconds, sampling};
-  if (parts.context.session != nullptr && result.status == results::Status::passed) {
+  const bool checked = result.status == results::Status::passed || result.status == results::Status::failed;
+  if (parts.context.session != nullptr && checked) {
     parts.context.session->observe(which, seen);
   }
   return result;

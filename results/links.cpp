@@ -33,6 +33,7 @@ struct RankTime {
   double seconds;
   double spread;
   int partner;
+  bool right;  ///< what it received, within the tolerance
 };
 
 /// Half of the 95 % interval of the median is 1.96 standard errors, where there are samples enough for one.
@@ -50,18 +51,49 @@ std::vector<RankTime> rank_times(const ResultFile& file, std::size_t suite, std:
     for (std::size_t row = 0; row < block.samples.size(); ++row) {
       const auto times = std::span(block.time).subspan(row * at(block.columns), at(block.samples[row]));
       const double median = stats::median(times);
-      all.push_back({median, relative_error(times, median), times.empty() ? -1 : block.partner[row]});
+      all.push_back({median, relative_error(times, median), times.empty() ? -1 : block.partner[row],
+                     block.verify_error[row] <= 1.0});
     }
   }
   return all;
 }
 
-/// Pairs whose ranks name each other.
-std::vector<PairTime> pair_times(const std::vector<RankTime>& ranks, bool again) {
+bool same_pair(Ends one, Ends other) {
+  return std::minmax(one.first, one.second) == std::minmax(other.first, other.second);
+}
+
+void count_wrong(LinkSeries& series, int a, int b) {
+  auto known = std::find_if(series.wrong_data.begin(), series.wrong_data.end(), [&](const LinkSeries::WrongData& one) {
+    return same_pair({one.a, one.b}, {a, b});
+  });
+  if (known == series.wrong_data.end()) known = series.wrong_data.insert(known, {a, b, 0, 0});
+  ++known->wrong;
+}
+
+/// To be called when all cases are read.
+void count_meetings(LinkSeries& series) {
+  for (LinkSeries::WrongData& one : series.wrong_data) {
+    const auto among = [&](const std::vector<PairTime>& times) {
+      return static_cast<int>(std::count_if(times.begin(), times.end(), [&](const PairTime& time) {
+        return same_pair({time.a, time.b}, {one.a, one.b});
+      }));
+    };
+    one.meetings = one.wrong + among(series.times);
+    for (const LinkSeries::Apart& apart : series.apart) one.meetings += among(apart.times);
+  }
+}
+
+/// Pairs whose ranks name each other. How long a link takes that delivers something else says nothing: such pairs are
+/// counted instead.
+std::vector<PairTime> pair_times(const std::vector<RankTime>& ranks, bool again, LinkSeries& series) {
   std::vector<PairTime> pairs;
   for (int a = 0; a < static_cast<int>(ranks.size()); ++a) {
     const int b = ranks[at(a)].partner;
     if (b <= a || ranks[at(b)].partner != a) continue;
+    if (!ranks[at(a)].right || !ranks[at(b)].right) {
+      count_wrong(series, a, b);
+      continue;
+    }
     const RankTime& later = ranks[at(a)].seconds >= ranks[at(b)].seconds ? ranks[at(a)] : ranks[at(b)];
     pairs.push_back({a, b, later.seconds, later.spread, again});
   }
@@ -77,6 +109,7 @@ class Names {
     std::map<int, int> endpoints;  // by node
     std::set<int> measured;
     for (const PairTime& time : series.times) measured.insert({time.a, time.b});
+    for (const LinkSeries::WrongData& one : series.wrong_data) measured.insert({one.a, one.b});
     for (const int rank : measured) ++endpoints[ranks_[at(rank)].node_index];
     one_a_node_ = std::all_of(endpoints.begin(), endpoints.end(), [](const auto& node) { return node.second == 1; });
   }
@@ -97,6 +130,8 @@ class Names {
     if (one_a_node_) return fmt::format("{} (rank {}, {}{})", header.hostname, rank, header.device_id, serial);
     return fmt::format("rank {} ({}, {}{})", rank, header.hostname, header.device_id, serial);
   }
+  /// "node node-3 (rank 12, host:4)", or "rank 12 (node-3, host:4)".
+  [[nodiscard]] std::string endpoint_with_place(int rank) const { return (one_a_node_ ? "node " : "") + full(rank); }
   [[nodiscard]] const char* endpoint() const { return one_a_node_ ? "node" : "rank"; }
 
  private:
@@ -117,7 +152,7 @@ std::string subject(const SlowPart& part, const Names& names) {
     case SlowPart::Kind::link:
       return fmt::format("link {} <-> {}", names.full(part.a), names.full(part.b));
     case SlowPart::Kind::endpoint:
-      return fmt::format("{} {}", names.endpoint(), names.full(part.a));
+      return names.endpoint_with_place(part.a);
     case SlowPart::Kind::node:
       return fmt::format("node {}", names.node(part.a));
     case SlowPart::Kind::link_of_nodes:
@@ -199,13 +234,46 @@ std::string blame_line(const SlowPart& part, const LinkSeries& series, const Nam
                      worst_pairs(part, series, names));
 }
 
+std::vector<std::string> wrong_lines(const LinkSeries& series, const Names& names) {
+  std::vector<std::string> lines;
+  for (const LinkSeries::WrongData& one : series.wrong_data) {
+    lines.push_back(fmt::format("link {} <-> {}: delivered wrong data in {} of {} meetings", names.full(one.a),
+                                names.full(one.b), one.wrong, one.meetings));
+  }
+  return lines;
+}
+
+/// That nothing is slow, and what would not have been seen.
+std::string nothing_line(const LinkSeries& series, const Names& names) {
+  constexpr double useless = 0.5;
+  const stats::PairVerdict& verdict = series.verdict;
+  const std::string noise = fmt::format("noise {:.1f} %", 100.0 * verdict.noise);
+  const auto seen = [](double least) { return percent(std::ceil(100.0 * least - 1e-9) / 100.0); };
+  if (verdict.least_link > useless) {
+    return fmt::format("too noisy to judge: {}; a link would have to be {} to stand out", noise,
+                       verdict.least_link > 10.0 ? "over 1000 % slow" : "about " + seen(verdict.least_link) + " slow");
+  }
+  if (verdict.least_endpoint > useless) {
+    return fmt::format(
+        "no link stands out ({}: what is less than about {} slow would not be seen); too few "
+        "{}s, beside this noise, to judge one",
+        noise, seen(verdict.least_link), names.endpoint());
+  }
+  return fmt::format(
+      "no link and no {} stands out ({}: what is less than about {} slow, of a {} {}, would not be seen)",
+      names.endpoint(), noise, seen(verdict.least_link), names.endpoint(), seen(verdict.least_endpoint));
+}
+
 std::vector<std::string> lines_of(const LinkSeries& series, const Names& names) {
   const stats::PairVerdict& verdict = series.verdict;
-  if (!verdict.decided) return {"not judged: " + verdict.reason};
-  std::vector<std::string> lines;
+  std::vector<std::string> lines = wrong_lines(series, names);
+  if (!verdict.decided) {
+    lines.push_back("not judged: " + verdict.reason);
+    return lines;
+  }
   for (const SlowPart& part : verdict.blamed) {
     lines.push_back(blame_line(part, series, names));
-    if (lines.size() == 1) lines.back() += apart_words(series, names);
+    if (&part == &verdict.blamed.front()) lines.back() += apart_words(series, names);
   }
   constexpr std::size_t limit = 5;
   for (std::size_t i = 0; i < verdict.suspects.size() && i < limit; ++i) {
@@ -214,8 +282,8 @@ std::vector<std::string> lines_of(const LinkSeries& series, const Names& names) 
                                 percent(part.slowdown), part.slow_pairs, part.pairs));
   }
   if (verdict.suspects.size() > limit) lines.push_back(fmt::format("and {} more", verdict.suspects.size() - limit));
-  if (verdict.blamed.empty() && verdict.suspects.empty()) {
-    lines.push_back(fmt::format("no link and no {} stands out", names.endpoint()));
+  if (verdict.blamed.empty() && verdict.suspects.empty() && series.wrong_data.empty()) {
+    lines.push_back(nothing_line(series, names));
   }
   if (!verdict.cleared.empty()) {
     const std::size_t count = verdict.cleared.size();
@@ -241,7 +309,9 @@ std::vector<LinkSeries> link_series(const ResultFile& file, std::size_t suite) {
   for (std::size_t c = 0; c < header.suites[suite].cases.size(); ++c) {
     const CaseHeader& which = header.suites[suite].cases[c];
     if (!header.suites[suite].pairs || !is_pair_case(which)) continue;
-    if (file.outcome(suite, c).status != Status::passed) continue;
+    // Of a case that failed, those pairs count that are right.
+    const Status status = file.outcome(suite, c).status;
+    if (status != Status::passed && status != Status::failed) continue;
     const std::string& direction = *text_of(which, schema::direction);
     auto series = std::find_if(all.begin(), all.end(), [&](const LinkSeries& one) {
       return one.message_size == which.message_size && one.direction == direction;
@@ -253,7 +323,7 @@ std::vector<LinkSeries> link_series(const ResultFile& file, std::size_t suite) {
       series->figures = which.figures;
     }
     const std::string& stage = *text_of(which, schema::stage);
-    std::vector<PairTime> times = pair_times(rank_times(file, suite, c), stage == schema::stage_again);
+    std::vector<PairTime> times = pair_times(rank_times(file, suite, c), stage == schema::stage_again, *series);
     if (stage == schema::stage_apart) {
       series->apart.push_back({c, std::move(times)});
     } else {
@@ -261,6 +331,7 @@ std::vector<LinkSeries> link_series(const ResultFile& file, std::size_t suite) {
     }
   }
   for (LinkSeries& series : all) {
+    count_meetings(series);
     for (const RankHeader& rank : header.ranks) series.options.node_of.push_back(rank.node_index);
     series.verdict = stats::judge_pairs(series.times, static_cast<int>(header.ranks.size()), series.options);
   }

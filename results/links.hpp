@@ -18,14 +18,22 @@ struct LinkSeries {
     std::size_t which;  ///< position of the case in its suite
     std::vector<stats::PairTime> times;
   };
+  /// A pair in which at least one rank received something else than was sent.
+  struct WrongData {
+    int a;
+    int b;
+    int wrong;     ///< meetings in which it happened
+    int meetings;  ///< of so many, in all stages
+  };
   std::int64_t message_size = 0;  ///< bytes
   std::string direction;
   std::vector<FigureHeader> figures;
-  /// Planned and repeated meetings whose check passed; endpoints are ranks. A pair's time is the larger of the medians
-  /// of its two ranks.
+  /// Planned and repeated meetings in which both checks passed; endpoints are ranks. A pair's time is the larger of the
+  /// medians of its two ranks.
   std::vector<stats::PairTime> times;
   std::vector<Apart> apart;
-  stats::PairOptions options;  ///< with the nodes of the ranks
+  std::vector<WrongData> wrong_data;  ///< in the order in which it was seen
+  stats::PairOptions options;         ///< with the nodes of the ranks
   stats::PairVerdict verdict;
 };
 

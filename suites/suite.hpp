@@ -74,6 +74,7 @@ struct Platform {
 struct Observation {
   std::vector<double> seconds;  ///< by rank: the median of its own times; NaN where it did not take part
   std::vector<int> partner;     ///< by rank: as Workload::partner() said
+  std::vector<bool> failed{};   ///< by rank: its check failed; empty: none did
 };
 
 /// What a suite carries from one case of a run to the next.
@@ -83,7 +84,7 @@ class SuiteSession {
   SuiteSession(const SuiteSession&) = delete;
   SuiteSession& operator=(const SuiteSession&) = delete;
   virtual ~SuiteSession() = default;
-  /// Called on all ranks alike when a case of the suite was measured and its check had passed.
+  /// Called on all ranks alike when a case of the suite was measured and checked, whether or not it passed.
   virtual void observe(const Case& which, const Observation& seen) = 0;
 };
 

@@ -46,6 +46,12 @@ double upper_tail(double z, double freedom) {
   return boost::math::cdf(boost::math::complement(t, z));
 }
 
+/// The z whose upper_tail() is p.
+double tail_quantile(double p, double freedom) {
+  const boost::math::students_t_distribution<double> t(std::max(freedom, 0.5));
+  return boost::math::quantile(boost::math::complement(t, p));
+}
+
 /// The scale of n values, about that of a normal: 2.2219 d_n times the k-th smallest of their n (n - 1) / 2 distances,
 /// k = h (h - 1) / 2, h = n / 2 + 1, d_n for small n (Rousseeuw and Croux, 1993). Takes memory for all distances.
 double qn_scale(std::span<const double> values) {
@@ -283,6 +289,8 @@ class Judge {
     const double effects_freedom = qn_efficiency * static_cast<double>(sweeps.measured() - 1);
     std::vector<double> p_values;
     std::vector<int> numbers;
+    double least = 0.0;
+    const double rate = options_.false_discovery_rate / static_cast<double>(sweeps.measured());
     for (int e = 0; e < endpoints_; ++e) {
       const double partners = static_cast<double>(sweeps.of_endpoint(at(e)).size());
       if (partners == 0.0) continue;
@@ -290,7 +298,9 @@ class Judge {
       const double freedom = between > within ? effects_freedom : fit_.freedom;
       p_values.push_back(upper_tail(fit_.effect[at(e)] / std::max(between, within), freedom));
       numbers.push_back(e);
+      least = std::max(least, std::max(between, within) * tail_quantile(rate, freedom));
     }
+    verdict_.least_endpoint = std::max(options_.endpoint_floor, std::expm1(least));
     const std::vector<double> adjusted = adjusted_p_values(p_values);
     for (std::size_t i = 0; i < numbers.size(); ++i) {
       const double effect = fit_.effect[at(numbers[i])];
@@ -327,6 +337,11 @@ class Judge {
       p_values.push_back(upper_tail(residuals.back() / fit_.noise, std::max(fit_.freedom, least_suspicion_freedom)));
     }
     const std::vector<double> adjusted = adjusted_p_values(p_values);
+    if (!measured.empty()) {
+      const double rate = options_.suspicion_rate / static_cast<double>(measured.size());
+      const double z = tail_quantile(rate, std::max(fit_.freedom, least_suspicion_freedom));
+      verdict_.least_link = std::max(options_.link_floor, std::expm1(fit_.noise * z));
+    }
     std::vector<const Link*> chosen;
     for (std::size_t i = 0; i < measured.size(); ++i) {
       if (adjusted[i] > options_.suspicion_rate || residuals[i] <= std::log1p(options_.link_floor)) continue;

@@ -79,7 +79,11 @@ struct PairVerdict {
   std::vector<SlowPart> suspects{};
   /// Looked slow, but not when measured again.
   std::vector<SlowPart> cleared{};
-  double noise = 0.0;              ///< s: relative scale of what the model does not explain
+  double noise = 0.0;  ///< s: relative scale of what the model does not explain
+  /// About how slow a single link, or endpoint, has to be to become a suspect, or to be blamed, beside this noise: the
+  /// floor, or the scale of the test times the quantile of Student's t at its rate over the number tested. 0.12: 12 %.
+  double least_link = 0.0;
+  double least_endpoint = 0.0;
   std::vector<double> effect{};    ///< (endpoints): exp(effect) - 1; NaN where the endpoint was not measured
   std::vector<double> expected{};  ///< (input): s, of base and effects; NaN where ignored
 };

@@ -26,6 +26,11 @@ double seconds_of(const Observation& seen, int rank, int partner) {
   return std::max(seen.seconds[at(rank)], seen.seconds[at(partner)]);
 }
 
+/// Did both receive what was sent? How long a link takes that delivers something else says nothing.
+bool is_right(const Observation& seen, int rank, int partner) {
+  return seen.failed.empty() || (!seen.failed[at(rank)] && !seen.failed[at(partner)]);
+}
+
 }  // namespace
 
 Endpoints choose_endpoints(std::string_view scope, const mpi::Topology& topology) {
@@ -67,6 +72,11 @@ void LinksSession::observe(const Case& which, const Observation& seen) {
   const std::string& stage = which.parameters.text("stage");
   if (stage == "apart") {
     if (!series.apart) return;
+    const auto wrong = [&](Ends ends) {
+      return !is_right(seen, endpoints_.rank[at(ends.first)], endpoints_.rank[at(ends.second)]);
+    };
+    // Then nothing was learned: the next case tries the same again.
+    if (wrong(series.apart->target) || (series.apart->control && wrong(*series.apart->control))) return;
     const double control = series.apart->control ? excess(series, *series.apart->control, seen) : 0.0;
     const double more = excess(series, series.apart->target, seen) - control;
     series.apart->search.report(more > 0.5 * series.apart->slowdown);
@@ -75,7 +85,7 @@ void LinksSession::observe(const Case& which, const Observation& seen) {
   for (int a = 0; a < endpoints_.size(); ++a) {
     const int rank = endpoints_.rank[at(a)];
     const int partner = seen.partner[at(rank)];
-    if (partner <= rank) continue;
+    if (partner <= rank || !is_right(seen, rank, partner)) continue;
     const auto b = std::lower_bound(endpoints_.rank.begin(), endpoints_.rank.end(), partner) - endpoints_.rank.begin();
     series.times.push_back({a, static_cast<int>(b), seconds_of(seen, rank, partner), 0.0, stage == "again"});
   }

@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <set>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/core/error.hpp"
+#include "common/core/lists.hpp"
 #include "common/core/units.hpp"
 #include "suites/links/session.hpp"
 #include "suites/links/workload.hpp"
@@ -35,28 +36,20 @@ struct Series {
   bool both_ways;
 };
 
-std::vector<std::string_view> words_of(std::string_view text) {
-  std::vector<std::string_view> words;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    words.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return words;
-}
-
 std::vector<Series> series_of(const Options& options) {
   const std::string& text = options.value("link-sizes");
   const bool quick = options.profile == Profile::quick;
   if (text == "auto" && quick) return {{granularity, false}, {mebi, true}};
   std::set<std::uint64_t> sizes;
   if (text == "auto") sizes = {granularity, mebi, 16 * mebi};
-  for (const std::string_view word : text == "auto" ? std::vector<std::string_view>{} : words_of(text)) {
+  for (const std::string& word : text == "auto" ? std::vector<std::string>{} : split_list(text, "--link-sizes")) {
     const std::uint64_t bytes = parse_bytes(word, "--link-sizes");
     if (bytes == 0 || bytes % granularity != 0) {
       throw usage_error(fmt::format("--link-sizes: '{}' is no multiple of 8B", printable(word)));
     }
-    sizes.insert(bytes);
+    if (!sizes.insert(bytes).second) {
+      throw usage_error(fmt::format("--link-sizes '{}' names a size twice", printable(text)));
+    }
   }
   std::vector<Series> series;
   for (const std::uint64_t size : sizes) {
@@ -80,7 +73,15 @@ std::string skip_for_memory(double needed, const Platform& platform) {
   return fmt::format("needs {} of memory a rank, {} are available", format_bytes(needed), format_bytes(available));
 }
 
-Case pair_case(const Series& series, const char* stage, int number, int digits, const Platform& platform) {
+/// Why nobody meets anybody; empty: some do.
+std::string skip_for_partners(const Endpoints& endpoints, const Platform& platform) {
+  if (platform.topology.size() < 2) return "needs at least 2 ranks";
+  return endpoints.size() < 2 ? "needs at least 2 nodes; --links-between ranks takes the ranks of one" : "";
+}
+
+/// `skip`: why nobody meets anybody, or empty.
+Case pair_case(const Series& series, const char* stage, int number, int digits, const std::string& skip,
+               const Platform& platform) {
   Case made;
   const char* const direction = series.both_ways ? "both-ways" : "one-way";
   made.name = fmt::format("links/{}/{}/{}-{:0{}}", size_name(series.message), direction, stage, number, digits);
@@ -96,8 +97,7 @@ Case pair_case(const Series& series, const char* stage, int number, int digits, 
   const Figure bandwidth{"bandwidth", "GB/s", Figure::Kind::rate, messages * bytes / 1e9};
   const bool by_latency = series.message < least_both_ways;
   made.figures = by_latency ? std::vector{latency, bandwidth} : std::vector{bandwidth, latency};
-  if (platform.topology.size() < 2) made.skip_reason = "needs at least 2 ranks";
-  if (made.skip_reason.empty()) made.skip_reason = skip_for_memory(16.0 * bytes, platform);
+  made.skip_reason = skip.empty() ? skip_for_memory(16.0 * bytes, platform) : skip;
   return made;
 }
 
@@ -139,16 +139,17 @@ class LinksSuite final : public Suite {
     const int apart = !judged ? 0 : quick ? 4 : 12;
     const int rounds = std::max(1, planned_round_count(n));
     const int digits = static_cast<int>(fmt::formatted_size("{}", rounds - 1));
+    const std::string skip = skip_for_partners(endpoints, platform);
     std::vector<Case> made;
     const std::vector<Series> all = series_of(options);
     for (const Series& series : all) {
-      for (int i = 0; i < rounds; ++i) made.push_back(pair_case(series, "round", i, digits, platform));
+      for (int i = 0; i < rounds; ++i) made.push_back(pair_case(series, "round", i, digits, skip, platform));
     }
     for (const Series& series : all) {
-      for (int i = 0; i < again; ++i) made.push_back(pair_case(series, "again", i, 1, platform));
+      for (int i = 0; i < again; ++i) made.push_back(pair_case(series, "again", i, 1, skip, platform));
     }
     for (const Series& series : all) {
-      for (int i = 0; i < apart; ++i) made.push_back(pair_case(series, "apart", i, 1, platform));
+      for (int i = 0; i < apart; ++i) made.push_back(pair_case(series, "apart", i, 1, skip, platform));
     }
     // Read and written: two bytes moved for each that is copied within the device.
     for (const std::uint64_t bytes : quick ? std::vector{128 * mebi} : std::vector{128 * mebi, 512 * mebi}) {

@@ -81,6 +81,22 @@ TEST(LinksSuite, a_single_rank_skips_with_a_reason) {
   }
 }
 
+TEST(LinksSuite, between_nodes_a_single_node_skips_with_a_reason_and_its_ranks_meet_when_asked) {
+  Options chosen = options();
+  chosen.values["links-between"] = "nodes";
+  for (const int local : {2, 4}) {
+    const auto cases = make_links_suite()->cases(chosen, platform(1, local));
+    EXPECT_EQ(count(cases, "/round-"), 2U);
+    for (const Case& one : cases) {
+      const char* const reason = "needs at least 2 nodes; --links-between ranks takes the ranks of one";
+      EXPECT_EQ(one.skip_reason, one.pairs ? reason : "") << one.name;
+    }
+  }
+  for (const Case& one : make_links_suite()->cases(chosen, platform(2, 2))) EXPECT_EQ(one.skip_reason, "") << one.name;
+  chosen.values["links-between"] = "ranks";
+  for (const Case& one : make_links_suite()->cases(chosen, platform(1, 2))) EXPECT_EQ(one.skip_reason, "") << one.name;
+}
+
 TEST(LinksSuite, figures_are_those_of_one_message) {
   const auto cases = make_links_suite()->cases(options(Profile::accept), platform(1, 2));
   for (const Case& one : cases) {
@@ -98,7 +114,7 @@ TEST(LinksSuite, figures_are_those_of_one_message) {
 
 TEST(LinksSuite, sizes_are_checked) {
   Options chosen = options();
-  for (const char* const wrong : {"", "0B", "12B", "1", "8B,,16B", "many"}) {
+  for (const char* const wrong : {"", "0B", "12B", "1", "8B,,16B", "many", "8B,8B", "1KiB,1024B"}) {
     chosen.values["link-sizes"] = wrong;
     EXPECT_THROW(static_cast<void>(make_links_suite()->cases(chosen, platform(1, 2))), Error) << wrong;
   }

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <functional>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -57,18 +59,21 @@ class Links : public ::testing::Test {
  protected:
   void write_case(Writer& writer, std::size_t which, const Pairing& pairing, const Fault& fault) {
     RankBlock block;
+    bool any_wrong = false;
     block.columns = samples;
     for (int rank = 0; rank < nodes; ++rank) {
       const int partner = pairing[static_cast<std::size_t>(rank)];
       block.partner.push_back(partner);
       block.samples.push_back(partner < 0 ? 0 : samples);
-      block.verify_error.push_back(0.0);
+      const bool wrong = partner >= 0 && wrong_data(rank, partner);
+      block.verify_error.push_back(wrong && rank < partner ? wrong_error : 0.0);
+      any_wrong = any_wrong || wrong;
       const double factor = partner < 0 ? 1.0 : fault(rank, partner);
       // Both of a pair are slow alike; the upper one is done a little later.
       std::mt19937 random(static_cast<unsigned>(which * 1000) +
                           static_cast<unsigned>(partner < 0 ? rank : std::min(rank, partner)));
       std::normal_distribution<double> normal;
-      const double noise = std::exp(0.01 * normal(random));
+      const double noise = std::exp(noise_scale * normal(random));
       for (int i = 0; i < samples; ++i) {
         block.time.push_back(1e-4 * factor * noise * (rank > partner ? 1.0 : 0.999) * (1.0 + 1e-3 * (i % 7)));
         block.begin.push_back(i);
@@ -76,7 +81,7 @@ class Links : public ::testing::Test {
     }
     writer.write_block(0, which, block);
     CaseOutcome outcome;
-    outcome.status = Status::passed;
+    outcome.status = any_wrong ? Status::failed : Status::passed;
     for (int i = 0; i < samples; ++i) outcome.figure_time.push_back(1e-4);
     writer.finish_case(0, which, outcome);
   }
@@ -84,6 +89,7 @@ class Links : public ::testing::Test {
   /// The rounds; where `again`, the pair 3, 7 is met again three times, and alone and with 1, 2.
   std::filesystem::path write(const Fault& fault, bool again, const Fault& apart) {
     const auto path = folder / "x.h5";
+    std::filesystem::remove(path);
     const RunHeader head = header();
     Writer writer(path, head);
     const auto rounds = round_robin(nodes);
@@ -108,7 +114,19 @@ class Links : public ::testing::Test {
     return [](int a, int b) { return std::minmax(a, b) == std::minmax(3, 7) ? 1.3 : 1.0; };
   }
 
+  /// On one line.
+  static std::string verdict(const std::filesystem::path& path) {
+    const ResultFile file(path);
+    std::string text = link_verdicts(file, link_series(file, 0));
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    for (std::size_t i = text.find("  "); i != std::string::npos; i = text.find("  ")) text.erase(i, 1);
+    return text;
+  }
+
   TemporaryFolder folder;
+  double noise_scale = 0.01;
+  std::function<bool(int, int)> wrong_data = [](int, int) { return false; };
+  double wrong_error = 2.0;  ///< of the lower of the two ranks
 };
 
 TEST_F(Links, a_healthy_machine_is_said_to_be_so) {
@@ -144,6 +162,82 @@ TEST_F(Links, a_link_that_is_slow_only_with_others_says_with_which) {
   std::string text = verdict;
   std::replace(text.begin(), text.end(), '\n', ' ');
   EXPECT_THAT(text, HasSubstr("node-3 <-> node-7 is slow only with others: with node-1 <-> node-2")) << verdict;
+}
+
+TEST_F(Links, a_link_that_delivers_wrong_data_is_named_and_takes_no_other_pair_with_it) {
+  wrong_data = [](int a, int b) { return std::minmax(a, b) == std::minmax(2, 9); };
+  for (const double error : {2.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+    wrong_error = error;
+    const auto path = write(healthy(), false, healthy());
+    const ResultFile file(path);
+    const auto all = link_series(file, 0);
+    ASSERT_THAT(all, SizeIs(1));
+    EXPECT_THAT(all.front().times, SizeIs(119));
+    EXPECT_TRUE(std::none_of(all.front().times.begin(), all.front().times.end(),
+                             [&](const stats::PairTime& time) { return wrong_data(time.a, time.b); }));
+    const std::string text = verdict(path);
+    EXPECT_THAT(text, HasSubstr("link node-2 (rank 2, cuda:0, serial SN-2) <-> node-9 (rank 9, cuda:0, serial SN-9): "
+                                "delivered wrong data in 1 of 1 meetings"));
+    EXPECT_THAT(text, Not(HasSubstr("stands out")));
+  }
+}
+
+TEST_F(Links, wrong_data_hides_no_slow_link) {
+  // 1, 2 is wrong wherever it is met: in its round and in the second case apart at least.
+  wrong_data = [](int a, int b) { return std::minmax(a, b) == std::minmax(1, 2); };
+  const ResultFile file(write(slow_link(), true, slow_link()));
+  const auto all = link_series(file, 0);
+  ASSERT_THAT(all.front().wrong_data, SizeIs(1));
+  EXPECT_GE(all.front().wrong_data.front().wrong, 2);
+  EXPECT_EQ(all.front().wrong_data.front().meetings, all.front().wrong_data.front().wrong);
+  ASSERT_THAT(all.front().verdict.blamed, SizeIs(1));
+  const std::string text = verdict(file.path());
+  EXPECT_THAT(text, HasSubstr("delivered wrong data in "));
+  EXPECT_THAT(text, HasSubstr("slow in 4 of 4 meetings"));
+  EXPECT_THAT(text, HasSubstr("is slow alone too"));
+}
+
+TEST_F(Links, data_that_is_wrong_now_and_then_is_counted_among_all_meetings) {
+  int met = 0;
+  wrong_data = [&](int a, int b) { return a == 3 && b == 7 && ++met == 2; };
+  const auto path = write(slow_link(), true, slow_link());
+  // A round, three repetitions, two cases apart.
+  EXPECT_THAT(verdict(path), HasSubstr("delivered wrong data in 1 of 6 meetings"));
+}
+
+TEST_F(Links, that_nothing_stands_out_says_what_would_not_have_been_seen) {
+  const auto path = write(healthy(), false, healthy());
+  const ResultFile file(path);
+  const stats::PairVerdict judged = link_series(file, 0).front().verdict;
+  EXPECT_GE(judged.least_link, 0.10);
+  EXPECT_LT(judged.least_link, 0.20);
+  const std::string text = verdict(path);
+  EXPECT_THAT(text, HasSubstr("no link and no node stands out (noise "));
+  EXPECT_THAT(text, HasSubstr("% slow, of a node "));
+  EXPECT_THAT(text, HasSubstr("would not be seen)"));
+}
+
+TEST_F(Links, what_could_have_been_seen_is_where_the_judge_begins_to_see) {
+  noise_scale = 0.05;
+  const auto judged = [&](double slowdown) {
+    const auto fault = [&](int a, int b) { return std::minmax(a, b) == std::minmax(3, 7) ? 1.0 + slowdown : 1.0; };
+    const ResultFile file(write(fault, false, healthy()));
+    return link_series(file, 0).front().verdict;
+  };
+  const stats::PairVerdict quiet = judged(0.0);
+  ASSERT_THAT(quiet.suspects, SizeIs(0));
+  ASSERT_GT(quiet.least_link, 0.10);
+  // The pair's own noise, up to three scales, adds to it or takes from it.
+  const double own = 3.0 * quiet.noise;
+  EXPECT_THAT(judged(std::expm1(std::log1p(quiet.least_link) + own)).suspects, SizeIs(1));
+  EXPECT_THAT(judged(std::max(0.0, std::expm1(std::log1p(quiet.least_link) - own))).suspects, SizeIs(0));
+}
+
+TEST_F(Links, noise_that_hides_everything_is_said_to_do_so) {
+  noise_scale = 0.45;
+  const std::string text = verdict(write(healthy(), false, healthy()));
+  EXPECT_THAT(text, HasSubstr("too noisy to judge: noise "));
+  EXPECT_THAT(text, Not(HasSubstr("stands out")));
 }
 
 TEST_F(Links, a_suspicion_without_repetitions_is_not_settled) {
