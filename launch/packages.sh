@@ -24,7 +24,7 @@ test_packages=(
   mpich libmpich-dev
   libsimgrid-dev # simulated ranks: tests/scale
   hdf5-tools python3 python3-h5py python3-xarray python3-h5netcdf python3-netcdf4 python3-pandas python3-scipy
-  clang-format-14 clang-tidy-14 shellcheck
+  clang-format-14 clang-tidy-14 libomp-14-dev shellcheck # clang-tidy wants an omp.h of its own
 )
 
 # What is compiled in one clone is found in the cache by another.

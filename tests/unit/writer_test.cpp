@@ -523,8 +523,7 @@ TEST(Writer, survives_a_full_disk_and_keeps_what_had_finished) {
 // ---- other people's tools ----
 
 TEST(Writer, writes_what_python_and_h5dump_read) {
-  const std::string script =
-      (std::filesystem::path(__FILE__).parent_path().parent_path() / "cli/python/check_file.py").string();
+  const std::string script = RACKPROOF_SOURCE_DIR "/tests/cli/python/check_file.py";
   if (std::system("/usr/bin/python3 -c 'import h5py, xarray, h5netcdf, netCDF4, pandas' 2>/dev/null") != 0) {
     GTEST_SKIP() << "needs Debian's python3-h5py, -xarray, -h5netcdf, -netcdf4 and -pandas";
   }
