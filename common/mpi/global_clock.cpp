@@ -118,9 +118,11 @@ void GlobalClock::follow(const Estimate& newest) {
 double GlobalClock::synchronise() {
   double error = 0.0;
   if (world_->rank() != 0) {
-    const Estimate estimate = ask_parent(parent_of(world_->rank()), round_trips_to_synchronise, error);
+    Estimate estimate = ask_parent(parent_of(world_->rank()), round_trips_to_synchronise, error);
+    // The parent's time was uncertain too, and may have moved by that since the last estimate.
+    estimate.error += error;
     follow(estimate);
-    error += estimate.error;
+    error = estimate.error;
   }
   answer_children(error);
   world_->all_reduce_max({&error, 1});
