@@ -31,7 +31,8 @@ class Collective {
   /// receive[i] = reduction over ranks of send[i]; in place where send == receive.
   virtual void all_reduce(const void* send, void* receive, std::size_t count, DataType type,
                           Reduction reduction = Reduction::sum) = 0;
-  /// As all_reduce, but on `root` alone; elsewhere `receive` is not looked at.
+  /// As all_reduce, but on `root` alone and never in place (MPICH 4.0 crashes there); elsewhere `receive` is not looked
+  /// at.
   virtual void reduce(const void* send, void* receive, std::size_t count, DataType type, int root,
                       Reduction reduction = Reduction::sum) = 0;
   /// receive[i] = reduction over ranks of send[rank() * count + i].

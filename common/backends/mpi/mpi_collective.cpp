@@ -87,9 +87,9 @@ void MpiCollective::reduce(const void* send, void* receive, std::size_t count, D
   const bool here = rank() == root;
   mpi::in_pieces(count, largest_call_, [&](std::size_t offset, int piece) {
     const std::size_t bytes = offset * size_of(type);
-    const void* from = here && send == receive ? MPI_IN_PLACE : static_cast<const std::byte*>(send) + bytes;
-    mpi::check(MPI_Reduce(from, here ? static_cast<std::byte*>(receive) + bytes : nullptr, piece, mpi_type(type), what,
-                          root, ranks_.handle()),
+    mpi::check(MPI_Reduce(static_cast<const std::byte*>(send) + bytes,
+                          here ? static_cast<std::byte*>(receive) + bytes : nullptr, piece, mpi_type(type), what, root,
+                          ranks_.handle()),
                "MPI_Reduce");
   });
 }
