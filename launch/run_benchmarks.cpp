@@ -23,11 +23,6 @@ struct Row {
   std::size_t row;
 };
 
-/// Fisher and Yates's shuffle, written out because std::shuffle may differ between libraries, and ranks must agree.
-void shuffle(std::vector<std::size_t>& order, std::uint64_t seed) {
-  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random_bits(seed, i) % i]);
-}
-
 /// Hands out rows in order; Google Benchmark calls the same function once a repetition.
 class Runner {
  public:
@@ -36,11 +31,14 @@ class Runner {
       : parts_(parts), options_(options), progress_(progress), start_(parts.clock.local().now()) {
     for (std::size_t s = 0; s < planned.size(); ++s) {
       sessions_.push_back(planned[s].suite->begin(options.suite_options, parts.context.platform));
-      std::vector<std::size_t> order(planned[s].cases.size() / repetitions);
-      std::iota(order.begin(), order.end(), std::size_t{0});
-      if (options.shuffled && !planned[s].suite->keeps_order()) shuffle(order, options.order_seed.value_or(0) + s);
-      for (const std::size_t which : order) {
-        for (std::size_t c = which * repetitions; c < (which + 1) * repetitions; ++c) {
+      std::vector<int> order(planned[s].cases.size() / repetitions);
+      std::iota(order.begin(), order.end(), 0);
+      if (options.shuffled && !planned[s].suite->keeps_order()) {
+        order = shuffled(static_cast<int>(order.size()), random_stream(options.order_seed.value_or(0), s));
+      }
+      for (const int which : order) {
+        const std::size_t first = static_cast<std::size_t>(which) * repetitions;
+        for (std::size_t c = first; c < first + repetitions; ++c) {
           rows_.push_back({planned[s].suite, &planned[s].cases[c], s, c});
         }
       }

@@ -4,35 +4,16 @@
 
 #include <algorithm>
 #include <limits>
-#include <set>
 
 #include "common/core/error.hpp"
+#include "common/core/lists.hpp"
 #include "common/core/units.hpp"
 
 namespace rackproof {
 namespace {
 
-StartMode parse_start(const std::string& text) {
-  if (text == "auto") return StartMode::automatic;
-  if (text == "window") return StartMode::window;
-  if (text == "barrier") return StartMode::barrier;
-  throw usage_error(fmt::format("--start: '{}' is none of auto, window, barrier", printable(text)));
-}
-
 /// What a JSON reader keeps of a number, whatever its language.
 constexpr std::int64_t most_order_seed = std::int64_t{1} << 53;
-
-std::vector<std::string> split_list(const std::string& text) {
-  std::vector<std::string> parts(1);
-  for (const char c : text) {
-    if (c == ',') {
-      parts.emplace_back();
-    } else {
-      parts.back() += c;
-    }
-  }
-  return parts;
-}
 
 const Suite& find_suite(const std::string& name, const std::vector<std::unique_ptr<Suite>>& suites) {
   std::string known;
@@ -114,16 +95,15 @@ RunOptions check_run_arguments(const RunArguments& arguments, const std::vector<
   if (arguments.suites.empty()) {
     for (const auto& suite : suites) options.suites.push_back(suite.get());
   } else {
-    std::set<std::string> seen;
-    for (const std::string& name : split_list(arguments.suites)) {
-      const Suite& suite = find_suite(name, suites);
-      if (!seen.insert(name).second) throw usage_error(fmt::format("--suite: '{}' is named twice", name));
-      options.suites.push_back(&suite);
+    for (const std::string& name : split_list(arguments.suites, "--suite")) {
+      options.suites.push_back(&find_suite(name, suites));
     }
   }
   options.suite_options.profile =
       choose<Profile>("--profile", arguments.profile, {{"quick", Profile::quick}, {"accept", Profile::accept}});
-  options.start = parse_start(arguments.start);
+  options.start = choose<StartMode>(
+      "--start", arguments.start,
+      {{"auto", StartMode::automatic}, {"window", StartMode::window}, {"barrier", StartMode::barrier}});
   options.shuffled = arguments.order != "listed";
   if (options.shuffled && arguments.order != "shuffled") {
     options.order_seed = static_cast<std::uint64_t>(parse_integer(arguments.order, "--order", 0, most_order_seed));

@@ -4,6 +4,8 @@
 #include <array>
 #include <boost/math/distributions/normal.hpp>
 #include <cmath>
+#include <numeric>
+#include <utility>
 
 namespace rackproof {
 namespace {
@@ -35,6 +37,16 @@ void fill(std::span<T> values, std::uint64_t stream, std::uint64_t first, Conver
 
 std::uint64_t random_stream(std::uint64_t seed, std::uint64_t purpose) {
   return random_bits(random_bits(seed, 0x7261636bULL), purpose);
+}
+
+std::vector<int> shuffled(int count, std::uint64_t stream) {
+  std::vector<int> order(static_cast<std::size_t>(count));
+  std::iota(order.begin(), order.end(), 0);
+  for (std::size_t i = order.size(); i-- > 1;) {
+    const auto other = static_cast<std::size_t>(random_uniform(stream, i) * static_cast<double>(i + 1));
+    std::swap(order[i], order[other]);
+  }
+  return order;
 }
 
 void fill_normal(std::span<float> values, std::uint64_t stream, std::uint64_t first, float scale) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "common/core/bfloat16.hpp"
 
@@ -27,6 +28,10 @@ namespace rackproof {
 [[nodiscard]] inline double random_uniform(std::uint64_t stream, std::uint64_t index) {
   return static_cast<double>(random_bits(stream, index) >> 11U) * 0x1.0p-53;
 }
+
+/// 0 ... count - 1 in an order that the stream decides (Fisher and Yates): not std::shuffle, which may differ between
+/// libraries, for ranks must agree.
+[[nodiscard]] std::vector<int> shuffled(int count, std::uint64_t stream);
 
 /// values[i] = scale x N(0, 1) of index first + i, by the inverse cumulative distribution at 4096 quantiles
 /// (largest |value| 3.7 x scale): smooth enough to benchmark with, fast enough for gigabytes.

@@ -103,6 +103,17 @@ std::string format_bytes(double bytes) {
                                     : fmt::format("{:.1f} {}", bytes, names[i]);
 }
 
+std::string exact_bytes(std::uint64_t bytes) {
+  unsigned shift = 0;
+  std::string_view unit = "B";
+  for (const std::string_view larger : {"KiB", "MiB", "GiB"}) {
+    if (bytes == 0 || bytes % (std::uint64_t{1} << (shift + 10)) != 0) break;
+    shift += 10;
+    unit = larger;
+  }
+  return fmt::format("{}{}", bytes >> shift, unit);
+}
+
 std::string format_duration(double seconds) {
   if (std::isnan(seconds)) return "-";
   static constexpr std::array<Unit, 4> units{{{"s", 1.0}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}}};

@@ -24,6 +24,9 @@ namespace rackproof {
 /// 67108864 -> "64 MiB", 8 -> "8 B", 1536 -> "1.5 KiB".
 [[nodiscard]] std::string format_bytes(double bytes);
 
+/// 67108864 -> "64MiB", 8 -> "8B", 100000000 -> "100000000B": nothing rounded, as parse_bytes() reads it.
+[[nodiscard]] std::string exact_bytes(std::uint64_t bytes);
+
 /// Seconds with a fitting unit and three significant digits: 4.2e-7 -> "420 ns", 0.0123 -> "12.3 ms"; NaN -> "-".
 [[nodiscard]] std::string format_duration(double seconds);
 

@@ -49,7 +49,8 @@ enum class StartMode { automatic, window, barrier };
 /// error is above 5 % of a collective's time, behind a double barrier (never where the workload delays a rank). A
 /// streamed workload starts each row of operations behind a barrier; the row is as long as makes the start not matter.
 /// In between, after batches of samples, all ranks take the maximum over ranks of every number that a decision needs,
-/// so that all decide alike. What step() or prepare() throws passes through, and then only this rank has left.
+/// so that all decide alike. Throws AgreedError (usage) where a rank is to be late and the start is a barrier. What
+/// step() or prepare() throws passes through, and then only this rank has left.
 [[nodiscard]] Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalClock& clock,
                               const StoppingRule& rule, StartMode start = StartMode::automatic);
 

@@ -15,17 +15,6 @@ constexpr std::uint64_t purpose = 0x70616972;
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
-/// Fisher and Yates.
-std::vector<int> shuffled(int count, std::uint64_t stream) {
-  std::vector<int> order(at(count));
-  std::iota(order.begin(), order.end(), 0);
-  for (int i = count - 1; i > 0; --i) {
-    const auto other = static_cast<int>(random_uniform(stream, static_cast<std::uint64_t>(i)) * (i + 1));
-    std::swap(order[at(i)], order[at(other)]);
-  }
-  return order;
-}
-
 int round_count(int endpoints) { return endpoints < 2 ? 0 : endpoints - 1 + endpoints % 2; }
 
 /// Round r of the circle method: of the m = round_count others on the circle, i and j meet where i + j = 2 r mod m; the

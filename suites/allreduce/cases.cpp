@@ -198,20 +198,12 @@ Choice choose(const Options& options, const Platform& platform) {
   return choice;
 }
 
-/// "8B", "1KiB", "64MiB", "100000000B": the largest unit that leaves a whole number.
-std::string size_name(std::uint64_t bytes) {
-  for (const auto& [unit, factor] : {std::pair{"GiB", mebi * kibi}, std::pair{"MiB", mebi}, std::pair{"KiB", kibi}}) {
-    if (bytes % factor == 0) return fmt::format("{}{}", bytes / factor, unit);
-  }
-  return fmt::format("{}B", bytes);
-}
-
 /// "allreduce/f32/1MiB/out-of-place", "allreduce/all-gather/bf16/1MiB/out-of-place/node/one-late": what is as usual is
 /// left out.
 std::string case_name(const Spec& spec, std::uint64_t bytes) {
   std::string text = "allreduce/";
   if (spec.operation != Operation::all_reduce) text += std::string(name(spec.operation)) + "/";
-  text += fmt::format("{}/{}/{}", name(spec.type), size_name(bytes), spec.in_place ? "in-place" : "out-of-place");
+  text += fmt::format("{}/{}/{}", name(spec.type), exact_bytes(bytes), spec.in_place ? "in-place" : "out-of-place");
   if (spec.reduction != Reduction::sum) text += fmt::format("/{}", name(spec.reduction));
   if (spec.groups.name != "world") text += "/" + spec.groups.name;
   if (spec.arrivals != Arrivals::together) text += fmt::format("/{}", name(spec.arrivals));
@@ -262,7 +254,7 @@ std::string obstacle(const Spec& spec, std::uint64_t bytes, const Platform& plat
   }
   if (spec.streamed && spec.in_place) return "in place no operation can follow the one before at once";
   if (spec.count == 0) {
-    return fmt::format("{} are less than an element of {} for each of {} ranks", size_name(bytes), name(spec.type),
+    return fmt::format("{} are less than an element of {} for each of {} ranks", exact_bytes(bytes), name(spec.type),
                        ranks);
   }
   const std::uint64_t needed =

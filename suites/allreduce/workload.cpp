@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <limits>
 #include <set>
@@ -13,30 +12,17 @@
 #include "common/core/random.hpp"
 #include "suites/allreduce/contents.hpp"
 #include "suites/allreduce/elements.hpp"
+#include "suites/buffer_limits.hpp"
 
 namespace rackproof::allreduce {
 namespace {
 
 constexpr std::uint64_t staging_bytes = std::uint64_t{4} << 20U;
 
-/// The largest cache and the smallest memory of any rank: the buffers of all ranks lie alike. Collective.
+/// Collective.
 BufferPlan agree_on_plan(const Footprint& message, const Context& context) {
-  const std::array<double, 2> mine{static_cast<double>(context.device.cache_bytes()),
-                                   static_cast<double>(context.device.memory_available())};
-  std::vector<double> all(mine.size() * static_cast<std::size_t>(context.collective.size()));
-  const auto send = context.device.allocate(sizeof(mine));
-  const auto receive = context.device.allocate(all.size() * sizeof(double));
-  context.device.copy_to_device(send->data(), mine.data(), sizeof(mine));
-  context.collective.all_gather(send->data(), receive->data(), mine.size(), DataType::f64);
-  context.device.copy_to_host(all.data(), receive->data(), all.size() * sizeof(double));
-  double cache = mine[0];
-  double memory = mine[1];
-  for (std::size_t i = 0; i < all.size(); i += 2) {
-    cache = std::max(cache, all[i]);
-    memory = std::min(memory, all[i + 1]);
-  }
-  return plan_buffers(message, context.options.cold_buffers, static_cast<std::uint64_t>(cache),
-                      static_cast<std::uint64_t>(memory));
+  const BufferLimits limits = agree_on_buffer_limits(context);
+  return plan_buffers(message, context.options.cold_buffers, limits.cache, limits.memory);
 }
 
 int color_of(const Spec& spec, const Context& context) {

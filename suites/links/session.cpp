@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <limits>
 #include <set>
 
 #include "common/core/error.hpp"
@@ -203,31 +201,15 @@ std::vector<int> LinksSession::partners(const Case& which, int ranks) {
 
 const Buffers& LinksSession::buffers(std::uint64_t message, const Context& context) {
   Device& device = context.device;
-  if (!machine_) {
-    // The buffers of all ranks lie alike.
-    const std::array<double, 2> mine{static_cast<double>(device.cache_bytes()),
-                                     static_cast<double>(device.memory_available())};
-    std::vector<double> all(mine.size() * at(context.collective.size()));
-    const auto send = device.allocate(sizeof(mine));
-    const auto receive = device.allocate(all.size() * sizeof(double));
-    device.copy_to_device(send->data(), mine.data(), sizeof(mine));
-    context.collective.all_gather(send->data(), receive->data(), mine.size(), DataType::f64);
-    device.copy_to_host(all.data(), receive->data(), all.size() * sizeof(double));
-    machine_ = {0.0, std::numeric_limits<double>::infinity()};
-    for (std::size_t i = 0; i < all.size(); i += 2) {
-      machine_->first = std::max(machine_->first, all[i]);
-      machine_->second = std::min(machine_->second, all[i + 1]);
-    }
-  }
+  if (!limits_) limits_ = agree_on_buffer_limits(context);
   if (buffers_.message == message) return buffers_;
   buffers_ = Buffers{};
   Buffers made;
   made.message = message;
   made.stride = std::max((message + line - 1) / line * line, least_stride);
-  const auto cache = static_cast<std::uint64_t>(machine_->first);
-  const auto most = std::min(most_buffer_bytes, static_cast<std::uint64_t>(machine_->second) / 8);
+  const std::uint64_t most = std::min(most_buffer_bytes, limits_->memory / 8);
   // Between two uses of a slot, twice the last-level cache passes, inputs and outputs together.
-  const std::uint64_t wanted = context.options.cold_buffers ? cache / made.stride + 1 : 1;
+  const std::uint64_t wanted = context.options.cold_buffers ? limits_->cache / made.stride + 1 : 1;
   made.slots = std::max<std::uint64_t>(context.options.cold_buffers ? 2 : 1, std::min(wanted, most / made.stride));
   made.input = device.allocate(made.slots * made.stride + shift_range);
   made.output = device.allocate(made.slots * made.stride);

@@ -14,6 +14,7 @@
 #include "common/measure/companions.hpp"
 #include "common/measure/tournament.hpp"
 #include "common/stats/pair_model.hpp"
+#include "suites/buffer_limits.hpp"
 #include "suites/suite.hpp"
 
 namespace rackproof::links {
@@ -85,7 +86,7 @@ class LinksSession final : public SuiteSession {
   Endpoints endpoints_;
   std::uint64_t seed_;
   std::map<SeriesKey, Series> series_;
-  std::optional<std::pair<double, double>> machine_;  ///< largest cache and smallest memory of any rank, bytes
+  std::optional<BufferLimits> limits_;
   Buffers buffers_;
   std::uint64_t salt_ = 0;
 };

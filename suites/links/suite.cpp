@@ -59,14 +59,6 @@ std::vector<Series> series_of(const Options& options) {
   return series;
 }
 
-/// "8B", "1MiB": the largest unit that leaves a whole number.
-std::string size_name(std::uint64_t bytes) {
-  for (const auto& [unit, factor] : {std::pair{"GiB", mebi * kibi}, std::pair{"MiB", mebi}, std::pair{"KiB", kibi}}) {
-    if (bytes % factor == 0) return fmt::format("{}{}", bytes / factor, unit);
-  }
-  return fmt::format("{}B", bytes);
-}
-
 std::string skip_for_memory(double needed, const Platform& platform) {
   const auto available = static_cast<double>(platform.memory_available);
   if (platform.memory_available == 0 || needed <= available) return {};
@@ -84,7 +76,7 @@ Case pair_case(const Series& series, const char* stage, int number, int digits, 
                const Platform& platform) {
   Case made;
   const char* const direction = series.both_ways ? "both-ways" : "one-way";
-  made.name = fmt::format("links/{}/{}/{}-{:0{}}", size_name(series.message), direction, stage, number, digits);
+  made.name = fmt::format("links/{}/{}/{}-{:0{}}", exact_bytes(series.message), direction, stage, number, digits);
   made.pairs = true;
   made.parameters = {
       {"direction", std::string(direction)}, {"stage", std::string(stage)}, {"number", std::int64_t{number}}};
@@ -103,7 +95,7 @@ Case pair_case(const Series& series, const char* stage, int number, int digits, 
 
 Case copy_case(const char* kind, std::uint64_t bytes, double moved, const Platform& platform) {
   Case made;
-  made.name = fmt::format("links/{}/{}", kind, size_name(bytes));
+  made.name = fmt::format("links/{}/{}", kind, exact_bytes(bytes));
   made.parameters = {{"copy", std::string(kind)}, {"copied_bytes", static_cast<std::int64_t>(bytes)}};
   made.work.bytes = moved * static_cast<double>(bytes);
   made.figures = {{"bandwidth", "GB/s", Figure::Kind::rate, made.work.bytes / 1e9}};

@@ -37,6 +37,17 @@ TEST(Random, a_part_equals_the_same_part_of_the_whole) {
 }
 
 /// The numbers are part of what a result file means: a digest of one version is compared with another's.
+TEST(Random, shuffled_numbers_are_all_there_in_an_order_of_the_stream) {
+  const std::vector<int> order = shuffled(100, 7);
+  EXPECT_EQ(std::set<int>(order.begin(), order.end()).size(), 100U);
+  EXPECT_EQ(*std::min_element(order.begin(), order.end()), 0);
+  EXPECT_EQ(*std::max_element(order.begin(), order.end()), 99);
+  EXPECT_FALSE(std::is_sorted(order.begin(), order.end()));
+  EXPECT_EQ(shuffled(100, 7), order);
+  EXPECT_NE(shuffled(100, 8), order);
+  EXPECT_TRUE(shuffled(0, 7).empty());
+}
+
 TEST(Random, the_same_seed_gives_the_same_numbers_for_ever) {
   EXPECT_EQ(random_bits(0, 0), 0xe220a8397b1dcdafULL);  // SplitMix64 of seed 0, first output
   EXPECT_EQ(random_bits(0, 1), 0x6e789e6aa1b965f4ULL);  // and second

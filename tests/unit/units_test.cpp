@@ -87,5 +87,15 @@ TEST(Units, sizes_are_written_with_their_unit) {
   EXPECT_EQ(format_bytes(1536), "1.5 KiB");
 }
 
+TEST(Units, exact_bytes_are_read_back_as_they_were) {
+  EXPECT_EQ(exact_bytes(8), "8B");
+  EXPECT_EQ(exact_bytes(64U << 20U), "64MiB");
+  EXPECT_EQ(exact_bytes(1536), "1536B");
+  for (const std::uint64_t bytes :
+       {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1024}, std::uint64_t{100000000}, std::uint64_t{3} << 40U}) {
+    EXPECT_EQ(parse_bytes(exact_bytes(bytes), "size"), bytes);
+  }
+}
+
 }  // namespace
 }  // namespace rackproof
