@@ -17,7 +17,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "common/backends/backend.hpp"
 #include "common/backends/host/onednn.hpp"
 #include "common/backends/host/openblas.hpp"
 #include "common/core/clock.hpp"
@@ -27,11 +26,11 @@
 #include "common/measure/sampler.hpp"
 #include "common/mpi/communicator.hpp"
 #include "common/mpi/global_clock.hpp"
-#include "common/mpi/topology.hpp"
 #include "common/stats/order_statistics.hpp"
 #include "suites/gemm/shapes.hpp"
 #include "suites/gemm/workload.hpp"
 #include "suites/suite.hpp"
+#include "tests/bench/host_world.hpp"
 
 namespace {
 
@@ -178,18 +177,8 @@ int run(int argc, char** argv) {
   }
   const std::regex wanted(pattern);
 
-  const auto world = mpi::Communicator::world();
-  const SteadyClock steady;
-  mpi::GlobalClock clock(world, steady);
-  const auto backends = make_all_backends();
-  Platform platform;
-  platform.topology = mpi::discover_topology(world);
-  const auto& place = platform.topology.ranks[static_cast<std::size_t>(world.rank())];
-  const auto device = choose_device_backend(backends, "host")
-                          .open_device({.local_rank = place.local_rank,
-                                        .ranks_on_node = platform.topology.ranks_on_node(place.node_index),
-                                        .threads = 0});
-  const auto collective = choose_collective_backend(backends, "host").open_collective(world, *device);
+  HostWorld host;
+  auto& [world, steady, clock, backends, platform, device, collective] = host;
   Options options;
   options.cold_buffers = !hot;
   const Context context{*device, *collective, platform, options};

@@ -16,7 +16,6 @@
 #include <string>
 #include <vector>
 
-#include "common/backends/backend.hpp"
 #include "common/core/clock.hpp"
 #include "common/core/error.hpp"
 #include "common/core/units.hpp"
@@ -25,9 +24,9 @@
 #include "common/measure/starter.hpp"
 #include "common/mpi/communicator.hpp"
 #include "common/mpi/global_clock.hpp"
-#include "common/mpi/topology.hpp"
 #include "common/stats/order_statistics.hpp"
 #include "suites/suite.hpp"
+#include "tests/bench/host_world.hpp"
 
 namespace {
 
@@ -81,18 +80,8 @@ int run(int argc, char** argv) {
   }
   const std::regex wanted(pattern);
 
-  const auto world = mpi::Communicator::world();
-  const SteadyClock steady;
-  mpi::GlobalClock clock(world, steady);
-  const auto backends = make_all_backends();
-  Platform platform;
-  platform.topology = mpi::discover_topology(world);
-  const auto& place = platform.topology.ranks[static_cast<std::size_t>(world.rank())];
-  const auto device = choose_device_backend(backends, "host")
-                          .open_device({.local_rank = place.local_rank,
-                                        .ranks_on_node = platform.topology.ranks_on_node(place.node_index),
-                                        .threads = 0});
-  const auto collective = choose_collective_backend(backends, "host").open_collective(world, *device);
+  HostWorld host;
+  auto& [world, steady, clock, backends, platform, device, collective] = host;
   const auto suites = make_all_suites();
   Options options;
   for (const auto& suite : suites) {

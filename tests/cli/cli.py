@@ -42,6 +42,21 @@ def run(*arguments, ranks=None, cwd=None, env=None, timeout=300, binaries=None):
                           errors="replace", check=False)
 
 
+def processes_of(session):
+    """{process id: path of its program} of every process of a session: mpirun puts its ranks into process groups, not
+    sessions, of their own."""
+    found = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                found[int(entry)] = os.readlink(f"/proc/{entry}/exe")
+        except OSError:
+            continue
+    return found
+
+
 def our_lines(stderr):
     """The lines of stderr that are rackproof's."""
     return [line for line in stderr.splitlines() if line.startswith("rackproof: ")]

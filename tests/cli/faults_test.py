@@ -26,21 +26,8 @@ class Kill(cli.TestCase):
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=cli.environment(),
                                 start_new_session=True)
 
-    def members(self, session):
-        """Every process of the job: mpirun puts its ranks into process groups, not sessions, of their own."""
-        found = []
-        for entry in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as stat:
-                    fields = stat.read().rpartition(")")[2].split()
-                if int(fields[3]) == session:
-                    found.append(int(entry))
-            except OSError:
-                continue
-        return found
-
     def kill_all(self, job):
-        pids = self.members(job.pid)
+        pids = cli.processes_of(job.pid)
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -48,7 +35,7 @@ class Kill(cli.TestCase):
                 pass
         job.wait()
         deadline = time.monotonic() + 30
-        while self.members(job.pid) and time.monotonic() < deadline:
+        while cli.processes_of(job.pid) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def test_kill_at_20_random_moments_loses_nothing_finished(self):
