@@ -374,7 +374,6 @@ std::string link_table(const ResultFile& file, const std::vector<LinkSeries>& al
 }
 
 std::string link_verdicts(const ResultFile& file, const std::vector<LinkSeries>& all) {
-  constexpr std::size_t page_width = 120;
   std::string text;
   for (const LinkSeries& series : all) {
     const Names names(file, series);

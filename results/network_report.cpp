@@ -22,7 +22,6 @@
 namespace rackproof::results {
 namespace {
 
-constexpr std::size_t page_width = 120;
 constexpr double giga = 1e9;
 constexpr Table::Align right = Table::Align::right;
 

@@ -62,7 +62,7 @@ Table table_of(const ResultFile& file, std::size_t suite, const std::vector<Row>
 }  // namespace
 
 std::string quantile_table(const ResultFile& file, std::size_t suite, const std::vector<std::size_t>& cases,
-                           std::size_t page_width) {
+                           std::size_t width) {
   std::vector<Row> rows;
   for (const std::size_t which : cases) {
     std::vector<double> times = file.figure_time(suite, which);
@@ -71,9 +71,9 @@ std::string quantile_table(const ResultFile& file, std::size_t suite, const std:
   }
   const std::span<const Tail> all(tails);
   const Table whole = table_of(file, suite, rows, all);
-  if (whole.width() <= page_width) return whole.render(page_width);
-  return table_of(file, suite, rows, all.first(2)).render(page_width) + "\n" +
-         table_of(file, suite, rows, all.subspan(2)).render(page_width);
+  if (whole.width() <= width) return whole.render(width);
+  return table_of(file, suite, rows, all.first(2)).render(width) + "\n" +
+         table_of(file, suite, rows, all.subspan(2)).render(width);
 }
 
 }  // namespace rackproof::results

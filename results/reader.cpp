@@ -29,12 +29,9 @@ constexpr std::size_t max_text_bytes = std::size_t{256} << 20;  ///< all text of
 constexpr std::size_t max_links = 4096;                         ///< of one group
 constexpr std::size_t max_suites = 256;
 constexpr std::size_t max_table = std::size_t{16} << 20;  ///< parameters or figures x cases of a suite
-constexpr hsize_t max_chunk_bytes = hsize_t{256} << 20;
+constexpr hsize_t max_readable_chunk_bytes = hsize_t{256} << 20;
 constexpr std::int64_t block_bytes = std::int64_t{8} << 20;
 constexpr std::size_t max_block_values = std::size_t{1} << 27;
-
-/// Something in the file is not as it must be. The public functions add the file's name.
-Error damage(const std::string& what) { return {ExitCode::usage, "result file", 0, "", what}; }
 
 /// Opens what a hard link of `group` leads to. Soft and external links are refused: they would let a file reach
 /// outside of itself.
@@ -182,7 +179,7 @@ struct Dataset {
       check(H5Pget_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data()), "H5Pget_chunk");
       hsize_t bytes = element;
       for (const hsize_t extent : chunk) {
-        if (extent == 0 || extent > max_chunk_bytes || (bytes *= extent) > max_chunk_bytes) {
+        if (extent == 0 || extent > max_readable_chunk_bytes || (bytes *= extent) > max_readable_chunk_bytes) {
           throw damage(fmt::format("{} is stored in chunks of absurd size", path));
         }
       }

@@ -29,8 +29,7 @@
 namespace rackproof::results {
 namespace {
 
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
-constexpr std::size_t page_width = 120;
+constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 /// A case is marked as late where more than this share of the samples of some rank started late.
 constexpr double late_share = 0.05;
 
@@ -38,9 +37,9 @@ constexpr double late_share = 0.05;
 
 /// The median of some times and, where there are enough of them, its 95 % interval. s.
 struct Middle {
-  double median = not_a_number;
-  double low = not_a_number;
-  double high = not_a_number;
+  double median = unknown;
+  double low = unknown;
+  double high = unknown;
 };
 
 Middle middle_of(std::span<const double> times) {
@@ -58,7 +57,7 @@ struct RankSummary {
   std::int32_t samples = 0;
   Middle time;
   double late = 0.0;  ///< share of its samples
-  double verify_error = not_a_number;
+  double verify_error = unknown;
   std::uint64_t digest = 0;
 };
 

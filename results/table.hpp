@@ -9,6 +9,9 @@
 
 namespace rackproof::results {
 
+/// Columns of a terminal or page that reports keep to.
+inline constexpr std::size_t page_width = 120;
+
 /// Columns of a terminal that the text takes: 2 for East Asian wide characters and emoji, 0 for combining marks, 1 for
 /// everything else (Unicode Standard Annex 11, by blocks). The text is valid UTF-8 without control characters.
 [[nodiscard]] std::size_t display_width(std::string_view text);
@@ -37,7 +40,7 @@ class Table {
   [[nodiscard]] std::size_t width() const;
   /// Header, a rule, rows; every line ends with a newline and has no space at its end. Notes are wrapped at
   /// `note_width`.
-  [[nodiscard]] std::string render(std::size_t note_width = 120) const;
+  [[nodiscard]] std::string render(std::size_t note_width = page_width) const;
 
  private:
   struct Row {

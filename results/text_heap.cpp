@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <string_view>
 
-#include "common/core/error.hpp"
 #include "results/part_file.hpp"
 
 namespace rackproof::results {
@@ -26,8 +25,6 @@ constexpr std::size_t max_collections = 1'000'000;
 /// Of one text in a dataset: length (4), address of the collection (8), index in it (4).
 constexpr std::size_t reference_bytes = 16;
 
-Error damage(const std::string& what) { return {ExitCode::usage, "result file", 0, "", what}; }
-
 /// Unsigned, little-endian.
 std::uint64_t number(std::string_view bytes) {
   std::uint64_t value = 0;
@@ -36,6 +33,8 @@ std::uint64_t number(std::string_view bytes) {
 }
 
 }  // namespace
+
+Error damage(const std::string& what) { return {ExitCode::usage, "result file", 0, "", what}; }
 
 TextHeap::TextHeap(const std::filesystem::path& path)
     : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {

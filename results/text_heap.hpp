@@ -10,7 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "common/core/error.hpp"
+
 namespace rackproof::results {
+
+/// What readers of this folder throw where something in a file is not as it must be; the public functions add the
+/// file's name.
+[[nodiscard]] Error damage(const std::string& what);
 
 class TextHeap {
  public:

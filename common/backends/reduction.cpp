@@ -11,13 +11,13 @@
 namespace rackproof {
 namespace {
 
-constexpr std::array<std::pair<Reduction, std::string_view>, 4> names{
+constexpr std::array<std::pair<Reduction, std::string_view>, 4> reduction_names{
     {{Reduction::sum, "sum"}, {Reduction::min, "min"}, {Reduction::max, "max"}, {Reduction::prod, "prod"}}};
 
 }  // namespace
 
 std::string_view name(Reduction reduction) {
-  for (const auto& [candidate, text] : names) {
+  for (const auto& [candidate, text] : reduction_names) {
     if (candidate == reduction) return text;
   }
   throw Error(ExitCode::internal, "backend", static_cast<int>(reduction), "", "a reduction that does not exist");
@@ -25,7 +25,7 @@ std::string_view name(Reduction reduction) {
 
 Reduction parse_reduction(std::string_view text, std::string_view what) {
   std::string known;
-  for (const auto& [candidate, name] : names) {
+  for (const auto& [candidate, name] : reduction_names) {
     if (name == text) return candidate;
     known += (known.empty() ? "" : ", ") + std::string(name);
   }

@@ -16,7 +16,7 @@
 namespace rackproof::stats {
 namespace {
 
-Error bad_input(const char* what) {
+Error bad_scaling_input(const char* what) {
   return {ExitCode::internal, "stats", 0, "", std::string("network scaling: ") + what};
 }
 
@@ -45,15 +45,15 @@ struct Points {
 Points points_of(std::span<const ScalingRun> runs) {
   std::map<double, std::vector<std::pair<int, const SizeSamples*>>> by_size;
   for (std::size_t r = 0; r < runs.size(); ++r) {
-    if (runs[r].ranks < 2) throw bad_input("a run of one rank");
+    if (runs[r].ranks < 2) throw bad_scaling_input("a run of one rank");
     for (const SizeSamples& size : runs[r].sizes) {
-      if (!(size.bytes > 0.0) || size.times.empty()) throw bad_input("a size without bytes or times");
+      if (!(size.bytes > 0.0) || size.times.empty()) throw bad_scaling_input("a size without bytes or times");
       const bool good = std::all_of(size.times.begin(), size.times.end(), is_sound_time);
-      if (!good) throw bad_input("a time that no message takes");
+      if (!good) throw bad_scaling_input("a time that no message takes");
       by_size[size.bytes].emplace_back(static_cast<int>(r), &size);
     }
   }
-  if (by_size.size() < fewest_sizes) throw bad_input("too few sizes");
+  if (by_size.size() < fewest_sizes) throw bad_scaling_input("too few sizes");
   const bool both = rank_counts(runs).size() >= 3;
   Points points;
   points.grouped.laws.resize(both ? 2 : 1);
@@ -256,7 +256,7 @@ Steps law_of(std::size_t law) { return law == 0 ? Steps::logarithmic : Steps::li
 double steps(Steps law, int ranks) { return law == Steps::logarithmic ? 2.0 * ceil_log2(ranks) : 2.0 * (ranks - 1); }
 
 NetworkScaling::NetworkScaling(std::span<const ScalingRun> runs, int most_segments) {
-  if (rank_counts(runs).size() < 2) throw bad_input("one number of ranks");
+  if (rank_counts(runs).size() < 2) throw bad_scaling_input("one number of ranks");
   const Points points = points_of(runs);
   for (const stats::Piece& piece : divide(points.grouped, static_cast<std::size_t>(std::max(1, most_segments)))) {
     const auto those = points.grouped.of(piece.law, piece.first, piece.end);

@@ -11,27 +11,28 @@
 namespace rackproof::allreduce {
 namespace {
 
-constexpr std::array<std::pair<Operation, std::string_view>, 7> names{{{Operation::all_reduce, "all-reduce"},
-                                                                       {Operation::reduce_scatter, "reduce-scatter"},
-                                                                       {Operation::all_gather, "all-gather"},
-                                                                       {Operation::all_to_all, "all-to-all"},
-                                                                       {Operation::broadcast, "broadcast"},
-                                                                       {Operation::reduce, "reduce"},
-                                                                       {Operation::send_recv, "send-recv"}}};
+constexpr std::array<std::pair<Operation, std::string_view>, 7> operation_names{
+    {{Operation::all_reduce, "all-reduce"},
+     {Operation::reduce_scatter, "reduce-scatter"},
+     {Operation::all_gather, "all-gather"},
+     {Operation::all_to_all, "all-to-all"},
+     {Operation::broadcast, "broadcast"},
+     {Operation::reduce, "reduce"},
+     {Operation::send_recv, "send-recv"}}};
 
 }  // namespace
 
 const std::vector<Operation>& all_operations() {
   static const std::vector<Operation> all = [] {
     std::vector<Operation> operations;
-    for (const auto& [operation, text] : names) operations.push_back(operation);
+    for (const auto& [operation, text] : operation_names) operations.push_back(operation);
     return operations;
   }();
   return all;
 }
 
 std::string_view name(Operation operation) {
-  for (const auto& [candidate, text] : names) {
+  for (const auto& [candidate, text] : operation_names) {
     if (candidate == operation) return text;
   }
   throw Error(ExitCode::internal, "allreduce", static_cast<int>(operation), "", "a collective that does not exist");
@@ -39,7 +40,7 @@ std::string_view name(Operation operation) {
 
 Operation parse_operation(std::string_view text, std::string_view what) {
   std::string known;
-  for (const auto& [candidate, name] : names) {
+  for (const auto& [candidate, name] : operation_names) {
     if (name == text) return candidate;
     known += std::string(name) + ", ";
   }

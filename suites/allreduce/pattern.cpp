@@ -14,7 +14,7 @@ namespace rackproof::allreduce {
 namespace {
 
 /// "allr" in ASCII: this suite's own stream of random numbers.
-constexpr std::uint64_t purpose = 0x616c6c72;
+constexpr std::uint64_t pattern_purpose = 0x616c6c72;
 constexpr unsigned shift_bits = 24;
 constexpr unsigned extra_bits = 20;
 constexpr unsigned owner_bits = 20;
@@ -46,7 +46,7 @@ Limits limits_of(DataType type, Reduction reduction) {
 }  // namespace
 
 Pattern::Pattern(DataType type, Reduction reduction, int ranks, std::uint64_t seed)
-    : type_(type), reduction_(reduction), ranks_(ranks), stream_(random_stream(seed, purpose)) {
+    : type_(type), reduction_(reduction), ranks_(ranks), stream_(random_stream(seed, pattern_purpose)) {
   if (!can_reduce(type, reduction)) {
     throw Error(ExitCode::internal, "allreduce", 0, "",
                 fmt::format("no exact pattern for the {} of {}", name(reduction), name(type)));

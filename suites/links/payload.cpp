@@ -11,11 +11,11 @@ namespace rackproof::links {
 namespace {
 
 /// "link" in ASCII: this suite's own stream of random numbers; a rank's is this one with its number above.
-constexpr std::uint64_t purpose = 0x6c696e6b;
+constexpr std::uint64_t payload_purpose = 0x6c696e6b;
 constexpr std::uint64_t word_bytes = 8;
 
 std::uint64_t stream_of(int rank, std::uint64_t seed) {
-  return random_stream(seed, purpose | (static_cast<std::uint64_t>(rank) << 32U));
+  return random_stream(seed, payload_purpose | (static_cast<std::uint64_t>(rank) << 32U));
 }
 
 std::uint64_t word(std::uint64_t stream, std::uint64_t position) {

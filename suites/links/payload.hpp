@@ -12,6 +12,9 @@ namespace rackproof::links {
 /// bytes. A message is a part of it.
 inline constexpr std::uint64_t period = std::uint64_t{1} << 16U;
 
+/// Messages lie at multiples of a cache line.
+inline constexpr std::uint64_t line = 64;
+
 /// One period of the text of `rank`.
 [[nodiscard]] std::vector<std::byte> text_of(int rank, std::uint64_t seed);
 

@@ -12,7 +12,6 @@
 namespace rackproof::links {
 namespace {
 
-constexpr std::uint64_t line = 64;
 constexpr std::uint64_t most_buffer_bytes = std::uint64_t{256} << 20U;
 /// A page and a line between small messages: no prefetcher fetches the next one.
 constexpr std::uint64_t least_stride = 4096 + line;

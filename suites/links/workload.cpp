@@ -11,7 +11,6 @@ namespace rackproof::links {
 namespace {
 
 constexpr std::uint64_t staging_bytes = std::uint64_t{4} << 20U;
-constexpr std::uint64_t line = 64;
 /// Without a common divisor with the number of places: successive cases begin far apart.
 constexpr std::uint64_t salt_step = 37;
 
