@@ -29,7 +29,8 @@ test_packages=(
 
 # What is compiled in one clone is found in the cache by another.
 # shellcheck disable=SC2154 # root is set by those who read this file
-export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+# The tests precompile headers, which it wants to be told.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
 
 # missing_packages NAME...: those that are not installed, one a line.
 missing_packages() {
