@@ -111,6 +111,9 @@ std::map<std::string, std::string> answered_versions() {
     unsigned major = 0;
     unsigned minor = 0;
     unsigned release = 0;
+    // HDF5 starts up when it is asked for anything, and what cleans it up at exit, which results/hdf5.hpp does without,
+    // can only be declined before that.
+    if (auto* decline = find_function<int()>("H5dont_atexit")) decline();
     if (ask(&major, &minor, &release) >= 0) versions[home_of(ask)] = fmt::format("{}.{}.{}", major, minor, release);
   }
   // The one MPI function, with MPI_Get_version, that may be called at any time.

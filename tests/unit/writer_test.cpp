@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <hdf5.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@
 #include <optional>
 #include <string>
 
+#include "common/system/libraries.hpp"
+#include "results/hdf5.hpp"
 #include "results/reader.hpp"
 #include "results/recover.hpp"
 #include "tests/unit/result_file_fixture.hpp"
@@ -24,6 +27,26 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using namespace rackproof::results::testing;
+
+// At exit HDF5 would write again what a full disk has refused: it crashes on the way, or goes on for ever.
+TEST(Writer, nothing_is_written_at_exit_although_the_versions_of_libraries_were_asked_for_before) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "run.h5";
+  const pid_t child = fork();
+  if (child == 0) {
+    static_cast<void>(loaded_libraries());
+    hdf5::prepare_library();
+    const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    std::exit(H5Gcreate2(file, "left", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT) < 0 ? 1 : 0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  EXPECT_TRUE(std::filesystem::exists(path));
+  hdf5::prepare_library();
+  const hdf5::Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+  EXPECT_TRUE(file.get() < 0 || H5Lexists(file.get(), "left", H5P_DEFAULT) <= 0) << "HDF5 has cleaned up";
+}
 
 TEST(Writer, gives_the_header_back_as_it_was) {
   const TemporaryFolder folder;
