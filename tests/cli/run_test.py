@@ -14,7 +14,7 @@ SMALL = "--benchmark_filter=^allreduce/.*/(8B|1KiB|64KiB)/|^gemm/.*m512n512k512|
 class Run(cli.TestCase):
     def measure(self, *more, ranks=2, select=SMALL, **others):
         out = self.folder / "x.h5"
-        result = run("run", select, "--time-budget", "10s", "--out", out, *more, ranks=ranks, **others)
+        result = run("run", select, "--time-budget", "6s", "--out", out, *more, ranks=ranks, **others)
         self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
         self.assertEqual([p.name for p in self.folder.glob("*.part*")], [])
         return out, result

@@ -1,3 +1,4 @@
+// no threads
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

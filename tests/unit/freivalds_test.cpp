@@ -1,3 +1,4 @@
+// no threads
 // Freivalds' check: what passes, what is seen.
 #include "suites/gemm/freivalds.hpp"
 

@@ -1,3 +1,4 @@
+// no threads
 // The pair model against simulated machines: healthy ones, and such with one fault. All seeds are fixed, so that rates
 // are the same numbers in every run.
 #include "common/stats/pair_model.hpp"

@@ -148,7 +148,7 @@ TEST(TornWrite, loses_no_finished_case_of_few) {
 TEST(TornWrite, loses_no_finished_case_while_the_index_of_chunks_grows) {
   // HDF5's extensible array gets new blocks with its 5th, 21st, 53rd and 117th chunk.
   const Moments moments = recover_at_every_moment(
-      400, 117, [](std::size_t which) { return which == 4 || which == 20 || which == 52 || which == 116; });
+      120, 117, [](std::size_t which) { return which == 4 || which == 20 || which == 52 || which == 116; });
   EXPECT_GT(moments.whole, 100);
 }
 

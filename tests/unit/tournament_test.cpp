@@ -1,3 +1,4 @@
+// no threads
 #include "common/measure/tournament.hpp"
 
 #include <gmock/gmock.h>
