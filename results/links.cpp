@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -297,6 +298,29 @@ std::string name_of(const LinkSeries& series) {
   return fmt::format("{} {}", format_bytes(static_cast<double>(series.message_size)), series.direction);
 }
 
+/// Names the first node that has more ranks than hardware threads; empty where there is none, or the file does not
+/// tell.
+std::string crowded_node(const RunHeader& header) {
+  const auto text = header.provenance.find("machines");
+  if (text == header.provenance.end()) return {};
+  const nlohmann::json machines = nlohmann::json::parse(text->second, nullptr, false);
+  if (!machines.is_array()) return {};
+  std::map<int, int> ranks_on;
+  for (const RankHeader& rank : header.ranks) ++ranks_on[rank.node_index];
+  for (const RankHeader& rank : header.ranks) {
+    const auto node = static_cast<std::size_t>(rank.node_index);
+    if (rank.node_index < 0 || node >= machines.size() || !machines[node].is_object()) continue;
+    const nlohmann::json cpu = machines[node].value("cpu", nlohmann::json());
+    if (!cpu.is_object() || !cpu.contains("threads") || !cpu["threads"].is_number_integer()) continue;
+    const auto threads = cpu["threads"].get<std::int64_t>();
+    if (threads > 0 && ranks_on[rank.node_index] > threads) {
+      return fmt::format("{} has {} ranks on {} hardware thread{}, so that its scheduler decides who is slow",
+                         rank.hostname, ranks_on[rank.node_index], threads, threads == 1 ? "" : "s");
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 bool is_pair_case(const CaseHeader& which) {
@@ -330,10 +354,15 @@ std::vector<LinkSeries> link_series(const ResultFile& file, std::size_t suite) {
       series->times.insert(series->times.end(), times.begin(), times.end());
     }
   }
+  const std::string crowded = crowded_node(header);
   for (LinkSeries& series : all) {
     count_meetings(series);
     for (const RankHeader& rank : header.ranks) series.options.node_of.push_back(rank.node_index);
     series.verdict = stats::judge_pairs(series.times, static_cast<int>(header.ranks.size()), series.options);
+    if (series.verdict.decided && !crowded.empty()) {
+      series.verdict = {};
+      series.verdict.reason = crowded;
+    }
   }
   return all;
 }

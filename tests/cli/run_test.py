@@ -1,6 +1,7 @@
 """A run of all suites: what lands in the file, and what other programs read from it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ SMALL = "--benchmark_filter=^allreduce/.*/(8B|1KiB|64KiB)/|^gemm/.*m512n512k512|
 class Run(cli.TestCase):
     def measure(self, *more, ranks=2, select=SMALL, **others):
         out = self.folder / "x.h5"
-        result = run("run", select, "--time-budget", "6s", "--out", out, *more, ranks=ranks, **others)
+        budget = () if "--time-budget" in more else ("--time-budget", "6s")
+        result = run("run", select, *budget, "--out", out, *more, ranks=ranks, **others)
         self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
         self.assertEqual([p.name for p in self.folder.glob("*.part*")], [])
         return out, result
@@ -23,7 +25,7 @@ class Run(cli.TestCase):
         # MPICH's ranks spin where there are more than cores: minutes for 8 of them.
         for ranks in (None, 1, 2, 3, 4, 8) if "mpich" not in cli.MPIEXEC[0] else (None, 1, 2, 3):
             with self.subTest(ranks=ranks):
-                out, result = self.measure("--force", ranks=ranks)
+                out, result = self.measure("--force", "--time-budget", "4s", ranks=ranks)
                 self.assertNotIn("FAILED", result.stdout)
                 self.assertNotIn("ERROR", result.stdout)
                 self.assertRegex(result.stdout, r"tokens/tiny/\S+ +PASSED")
@@ -45,7 +47,7 @@ class Run(cli.TestCase):
                     self.assertTrue((suite["flags"][case, :, :samples] & 2 == flag).all(), (start, suite["case"][case]))
 
     def test_openmp_allows_fewer_threads_than_it_is_asked_for(self):
-        result = run("run", "--benchmark_filter=^gemm/.*m512n512k512", "--time-budget", "5s", "--out",
+        result = run("run", "--benchmark_filter=^gemm/.*m512n512k512", "--time-budget", "2s", "--out",
                      self.folder / "x.h5", env={"OMP_NUM_THREADS": "2", "OMP_THREAD_LIMIT": "1"})
         self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
         self.assertRegex(result.stdout, r"devices .*, 1 thread\n")
@@ -71,7 +73,9 @@ class Run(cli.TestCase):
 
     def test_links_meet_in_pairs_and_end_in_a_verdict(self):
         import h5py
-        words = {1: "needs at least 2 ranks", 2: "not judged: too few", 4: "8 B one-way: "}
+        crowded = (os.cpu_count() or 1) < 4
+        words = {1: "needs at least 2 ranks", 2: "not judged: too few",
+                 4: "8 B one-way: not judged: " if crowded else "8 B one-way: "}
         for ranks, expected in words.items():
             with self.subTest(ranks=ranks):
                 out, result = self.measure("--force", "--suite", "links", "--max-samples", "20", ranks=ranks,

@@ -90,7 +90,9 @@ class Links : public ::testing::Test {
   std::filesystem::path write(const Fault& fault, bool again, const Fault& apart) {
     const auto path = folder / "x.h5";
     std::filesystem::remove(path);
-    const RunHeader head = header();
+    RunHeader head = header();
+    if (!machines.empty()) head.provenance["machines"] = machines;
+    for (RankHeader& rank : head.ranks) rank.node_index = one_node ? 0 : rank.node_index;
     Writer writer(path, head);
     const auto rounds = round_robin(nodes);
     std::size_t which = 0;
@@ -125,9 +127,29 @@ class Links : public ::testing::Test {
 
   TemporaryFolder folder;
   double noise_scale = 0.01;
+  std::string machines;   ///< of the provenance, as JSON
+  bool one_node = false;  ///< all ranks on the first
   std::function<bool(int, int)> wrong_data = [](int, int) { return false; };
   double wrong_error = 2.0;  ///< of the lower of the two ranks
 };
+
+TEST_F(Links, nobody_is_blamed_where_ranks_share_hardware_threads) {
+  std::string list;
+  for (int i = 0; i < nodes; ++i) {
+    list += (i == 0 ? "" : ",") + std::string(R"({"cpu": {"threads": )") + (i == 9 ? "0" : "1") + "}}";
+  }
+  machines = "[" + list + "]";
+  EXPECT_THAT(verdict(write(slow_link(), true, slow_link())), HasSubstr("link node-3"));
+  // All on the first node: 16 ranks on 1.
+  one_node = true;
+  const std::string text = verdict(write(slow_link(), true, slow_link()));
+  EXPECT_THAT(text, HasSubstr("not judged: node-0 has 16 ranks on 1 hardware thread,"));
+  EXPECT_THAT(text, Not(HasSubstr("takes")));
+  for (const char* odd : {"[]", "{}", "[1]", "no json", R"([{"cpu": 3}])", R"([{"cpu": {"threads": "1"}}])"}) {
+    machines = odd;
+    EXPECT_THAT(verdict(write(slow_link(), true, slow_link())), Not(HasSubstr("hardware thread"))) << odd;
+  }
+}
 
 TEST_F(Links, a_healthy_machine_is_said_to_be_so) {
   const auto path = write(healthy(), false, healthy());
