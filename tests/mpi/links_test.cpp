@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,7 @@ namespace {
 using links::Direction;
 using links::LinksSession;
 using links::PairWorkload;
+using ::testing::Each;
 using ::testing::HasSubstr;
 using Outcome = Verification::Outcome;
 
@@ -41,10 +43,12 @@ class LateCollective final : public FaultyCollective {
  public:
   explicit LateCollective(const mpi::Communicator& ranks) : FaultyCollective(std::make_unique<MpiCollective>(ranks)) {}
   std::function<void(int peer)> before_message;  ///< called before each message to a peer
+  std::optional<int> wrong_from;                 ///< what comes from this rank has a wrong bit
 
   void send_recv(const void* send, int to, void* receive, int from, std::size_t count, DataType type) override {
     if (before_message && to != nobody) before_message(to);
     FaultyCollective::send_recv(send, to, receive, from, count, type);
+    if (wrong_from == from && count > 0) *static_cast<std::byte*>(receive) ^= std::byte{1};
   }
 };
 
@@ -163,17 +167,42 @@ class Tournament : public Links {
     const Samples samples = measure(*workload, world, global_clock, rule);
     const double median =
         workload->takes_part() ? stats::median(samples.time) : std::numeric_limits<double>::quiet_NaN();
-    EXPECT_EQ(workload->verify().outcome, Outcome::passed);
-    const std::vector<double> row{median, static_cast<double>(workload->partner())};
+    const bool failed = workload->verify().outcome == Outcome::failed;
+    const std::vector<double> row{median, static_cast<double>(workload->partner()), failed ? 1.0 : 0.0};
     std::vector<double> rows = world.gather(std::span<const double>(row));
-    rows.resize(2 * static_cast<std::size_t>(world.size()));
+    rows.resize(row.size() * static_cast<std::size_t>(world.size()));
     world.broadcast(std::span<double>(rows));
     Observation seen;
-    for (std::size_t i = 0; i < rows.size(); i += 2) {
+    for (std::size_t i = 0; i < rows.size(); i += row.size()) {
       seen.seconds.push_back(rows[i]);
       seen.partner.push_back(static_cast<int>(rows[i + 1]));
+      seen.failed.push_back(rows[i + 2] > 0.0);
     }
     return seen;
+  }
+
+  /// By a clock that moves with the messages alone, each takes 100 us and a little that differs from pair to pair;
+  /// those between ranks 1 and 2 take twenty times as long.
+  void slow_down_1_and_2() {
+    collective.before_message = [this](int peer) {
+      const auto [a, b] = std::minmax({peer, world.rank()});
+      const double noise = 0.02 * random_uniform(static_cast<std::uint64_t>(a), static_cast<std::uint64_t>(b));
+      clock.advance(1e-4 * (1.0 + noise) * (a == 1 && b == 2 ? 20.0 : 1.0));
+    };
+  }
+
+  /// All cases of 8 B that have something to do: stage and what was seen.
+  std::vector<std::pair<std::string, Observation>> run_all() {
+    options.values["link-sizes"] = "8B";
+    const auto state = suite->begin(options, platform);
+    const Context context{device, collective, platform, options, state.get()};
+    std::vector<std::pair<std::string, Observation>> all;
+    for (const Case& which : suite->cases(options, platform)) {
+      if (!which.pairs || !suite->reason_to_skip(which, context).empty()) continue;
+      all.emplace_back(which.parameters.text("stage"), measure_case(which, context));
+      state->observe(which, all.back().second);
+    }
+    return all;
   }
 
   const FakeClock clock;
@@ -182,36 +211,21 @@ class Tournament : public Links {
 
 TEST_F(Tournament, a_pair_that_is_slow_is_met_again_and_blamed) {
   if (world.size() < 4) return;
-  // By a clock that moves with the messages alone, each takes 100 us and a little that differs from pair to pair; those
-  // between ranks 1 and 2 take twenty times as long.
-  collective.before_message = [this](int peer) {
-    const auto [a, b] = std::minmax({peer, world.rank()});
-    const double noise = 0.02 * random_uniform(static_cast<std::uint64_t>(a), static_cast<std::uint64_t>(b));
-    clock.advance(1e-4 * (1.0 + noise) * (a == 1 && b == 2 ? 20.0 : 1.0));
-  };
-  options.values["link-sizes"] = "8B";
-  const auto state = suite->begin(options, platform);
-  const Context context{device, collective, platform, options, state.get()};
+  slow_down_1_and_2();
   std::vector<stats::PairTime> times;
   int again = 0;
   int apart = 0;
-  for (const Case& which : suite->cases(options, platform)) {
-    if (!which.pairs) continue;
-    const std::string reason = suite->reason_to_skip(which, context);
-    if (!reason.empty()) continue;
-    const Observation seen = measure_case(which, context);
-    state->observe(which, seen);
-    const std::string& stage = which.parameters.text("stage");
+  for (const auto& [stage, seen] : run_all()) {
+    EXPECT_THAT(seen.failed, Each(false)) << stage;
+    if (stage != "round") {
+      EXPECT_EQ(seen.partner[1], 2) << stage;
+    }
     if (stage == "apart") {
       ++apart;
-      EXPECT_EQ(seen.partner[1], 2);
       continue;
     }
     const bool repeated = stage == "again";
-    if (repeated) {
-      ++again;
-      EXPECT_EQ(seen.partner[1], 2) << which.name;
-    }
+    if (repeated) ++again;
     for (int a = 0; a < world.size(); ++a) {
       const int b = seen.partner[static_cast<std::size_t>(a)];
       const auto later =
@@ -227,6 +241,22 @@ TEST_F(Tournament, a_pair_that_is_slow_is_met_again_and_blamed) {
   EXPECT_GT(verdict.blamed.front().confidence, 0.99);
   EXPECT_EQ(again, stats::repetitions_needed);
   EXPECT_EQ(apart, 1);  // slow alone: nothing more to ask
+}
+
+TEST_F(Tournament, a_pair_whose_data_comes_wrong_fails_and_its_time_is_no_suspicion) {
+  if (world.size() < 4) return;
+  slow_down_1_and_2();
+  if (world.rank() == 2) collective.wrong_from = 1;
+  int met = 0;
+  for (const auto& [stage, seen] : run_all()) {
+    EXPECT_EQ(stage, "round");  // nothing to repeat: nobody else is slow
+    for (int rank = 0; rank < world.size(); ++rank) {
+      const bool wrong = rank == 2 && seen.partner[2] == 1;
+      met += wrong ? 1 : 0;
+      EXPECT_EQ(seen.failed[static_cast<std::size_t>(rank)], wrong) << "rank " << rank;
+    }
+  }
+  EXPECT_EQ(met, 1);
 }
 
 TEST_F(Tournament, ranks_that_cannot_meet_skip_and_few_are_not_judged) {
