@@ -103,4 +103,6 @@ class TestCase(unittest.TestCase):
 
 
 def main():
-    unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]])
+    """All tests of the file, or those that the arguments or RACKPROOF_TEST_NAMES (Class.test;Class.test) name."""
+    named = [name for name in os.environ.get("RACKPROOF_TEST_NAMES", "").split(";") if name]
+    unittest.main(argv=[sys.argv[0], "-v", *(sys.argv[1:] or named)])
