@@ -27,9 +27,9 @@ test_packages=(
   clang-format-14 clang-tidy-14 libomp-14-dev shellcheck # clang-tidy wants an omp.h of its own
 )
 
-# What is compiled in one clone is found in the cache by another.
+# What is compiled in one clone is found in the cache by another; that the tests precompile headers, ccache wants to be
+# told.
 # shellcheck disable=SC2154 # root is set by those who read this file
-# The tests precompile headers, which it wants to be told.
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
 
 # missing_packages NAME...: those that are not installed, one a line.

@@ -305,17 +305,17 @@ std::string crowded_node(const RunHeader& header) {
   if (text == header.provenance.end()) return {};
   const nlohmann::json machines = nlohmann::json::parse(text->second, nullptr, false);
   if (!machines.is_array()) return {};
-  std::map<int, int> ranks_on;
-  for (const RankHeader& rank : header.ranks) ++ranks_on[rank.node_index];
-  for (const RankHeader& rank : header.ranks) {
-    const auto node = static_cast<std::size_t>(rank.node_index);
-    if (rank.node_index < 0 || node >= machines.size() || !machines[node].is_object()) continue;
-    const nlohmann::json cpu = machines[node].value("cpu", nlohmann::json());
-    if (!cpu.is_object() || !cpu.contains("threads") || !cpu["threads"].is_number_integer()) continue;
-    const auto threads = cpu["threads"].get<std::int64_t>();
-    if (threads > 0 && ranks_on[rank.node_index] > threads) {
+  std::map<int, std::vector<const RankHeader*>> ranks_of;
+  for (const RankHeader& rank : header.ranks) ranks_of[rank.node_index].push_back(&rank);
+  static const nlohmann::json::json_pointer cpu_threads("/cpu/threads");
+  for (const auto& [node, ranks] : ranks_of) {
+    if (node < 0 || at(node) >= machines.size()) continue;
+    const nlohmann::json& machine = machines[at(node)];
+    if (!machine.is_object() || !machine.contains(cpu_threads) || !machine[cpu_threads].is_number_integer()) continue;
+    const auto threads = machine[cpu_threads].get<std::int64_t>();
+    if (threads > 0 && static_cast<std::int64_t>(ranks.size()) > threads) {
       return fmt::format("{} has {} ranks on {} hardware thread{}, so that its scheduler decides who is slow",
-                         rank.hostname, ranks_on[rank.node_index], threads, threads == 1 ? "" : "s");
+                         ranks.front()->hostname, ranks.size(), threads, threads == 1 ? "" : "s");
     }
   }
   return {};

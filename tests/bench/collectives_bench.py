@@ -93,9 +93,10 @@ class Bench:
             lengths.write(f"{size}\n")
             lengths.flush()
             # Without -msglog it cuts lengths down to 4 MiB.
-            text = self.output_of([self.arguments.imb, "Allreduce", "-thread_level", "funneled",
-                                   "-msglen", lengths.name, "-msglog", f"1:{max(2, (size - 1).bit_length())}", "-iter", str(self.iterations(size)),
-                                   "-iter_policy", "off", "-sync", "off", "-time", "60", "-mem", "4"])
+            text = self.output_of([self.arguments.imb, "Allreduce", "-thread_level", "funneled", "-msglen", lengths.name,
+                                   "-msglog", f"1:{max(2, (size - 1).bit_length())}",
+                                   "-iter", str(self.iterations(size)), "-iter_policy", "off", "-sync", "off",
+                                   "-time", "60", "-mem", "4"])
         row = re.search(rf"^\s*{size}\s+\d+\s+[\d.]+\s+[\d.]+\s+([\d.]+)", text, re.MULTILINE)
         if row is None:
             sys.exit(f"collectives_bench.py: no row of {size} bytes in what IMB prints:\n{text}")

@@ -145,7 +145,8 @@ TEST_F(Links, nobody_is_blamed_where_ranks_share_hardware_threads) {
   const std::string text = verdict(write(slow_link(), true, slow_link()));
   EXPECT_THAT(text, HasSubstr("not judged: node-0 has 16 ranks on 1 hardware thread,"));
   EXPECT_THAT(text, Not(HasSubstr("takes")));
-  for (const char* odd : {"[]", "{}", "[1]", "no json", R"([{"cpu": 3}])", R"([{"cpu": {"threads": "1"}}])"}) {
+  for (const char* odd :
+       {"[]", "{}", "[1]", "no json", R"([{"cpu": 3}])", R"([{"cpu": [1]}])", R"([{"cpu": {"threads": "1"}}])"}) {
     machines = odd;
     EXPECT_THAT(verdict(write(slow_link(), true, slow_link())), Not(HasSubstr("hardware thread"))) << odd;
   }

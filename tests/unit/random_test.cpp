@@ -36,7 +36,6 @@ TEST(Random, a_part_equals_the_same_part_of_the_whole) {
   a_part_equals_the_same_part_of_the_whole<std::int8_t>();
 }
 
-/// The numbers are part of what a result file means: a digest of one version is compared with another's.
 TEST(Random, shuffled_numbers_are_all_there_in_an_order_of_the_stream) {
   const std::vector<int> order = shuffled(100, 7);
   EXPECT_EQ(std::set<int>(order.begin(), order.end()).size(), 100U);
@@ -48,6 +47,7 @@ TEST(Random, shuffled_numbers_are_all_there_in_an_order_of_the_stream) {
   EXPECT_TRUE(shuffled(0, 7).empty());
 }
 
+/// The numbers are part of what a result file means: a digest of one version is compared with another's.
 TEST(Random, the_same_seed_gives_the_same_numbers_for_ever) {
   EXPECT_EQ(random_bits(0, 0), 0xe220a8397b1dcdafULL);  // SplitMix64 of seed 0, first output
   EXPECT_EQ(random_bits(0, 1), 0x6e789e6aa1b965f4ULL);  // and second

@@ -5,9 +5,11 @@
 set -euo pipefail
 cd "$1"
 pieces=$2/tidy
-mapfile -t mpi < <(sed -nE 's/^(MPI_C_COMPILER|MPI_CXX_COMPILER|MPIEXEC_EXECUTABLE):[A-Z]+=(.*)$/-D\1=\2/p' "$2/CMakeCache.txt")
+mapfile -t same < <(
+  sed -nE 's/^(RACKPROOF_MPI|MPI_C_COMPILER|MPI_CXX_COMPILER|MPIEXEC_EXECUTABLE):[A-Z]+=(.*)$/-D\1=\2/p' "$2/CMakeCache.txt"
+)
 cmake -S . -B "$pieces" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=32 \
-  -DRACKPROOF_TESTS=OFF "${mpi[@]}" >"$2/tidy.log" 2>&1 || { cat "$2/tidy.log" && exit 1; }
+  -DRACKPROOF_TESTS=OFF "${same[@]}" >"$2/tidy.log" 2>&1 || { cat "$2/tidy.log" && exit 1; }
 mapfile -d '' files < <(python3 - "$pieces" <<'PYTHON'
 import json, os, sys
 commands = json.load(open(os.path.join(sys.argv[1], "compile_commands.json")))
