@@ -134,7 +134,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   mpi::agree(world, [&] { device = device_backend->open_device({place.local_rank, ranks_on_node, options.threads}); });
   mpi::agree(world, [&] { collective = collective_backend->open_collective(world, *device); });
 
-  Platform platform{topology, {}, 0, true};
+  Platform platform{topology, {}, 0, true, device_backend->name()};
   if (!flags.list_tests) {
     world.barrier();
     mpi::agree(world, [&] { platform.peaks = device->measure_peaks(); });

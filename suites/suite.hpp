@@ -68,6 +68,7 @@ struct Platform {
   Peaks peaks;
   std::size_t memory_available = 0;  ///< bytes, of the rank that has least
   bool known = false;                ///< a device was opened
+  std::string device = "host";       ///< its backend
 };
 
 /// What came out of a case, the same on every rank.

@@ -13,8 +13,8 @@ namespace rackproof {
 /// No rank, in send_recv().
 inline constexpr int nobody = -1;
 
-/// All calls are collective over the ranks of the object unless said otherwise, and complete on return. Counts are
-/// elements, of any number. `send` may equal `receive` where "in place" is said; otherwise they do not overlap. What a
+/// All calls are collective over the ranks of the object unless said otherwise, and ordered like all work of the device
+/// (device.hpp): complete after Device::synchronize(), barrier() on return. Counts are elements, of any number. `send` may equal `receive` where "in place" is said; otherwise they do not overlap. What a
 /// reduction accepts: can_reduce(); what only moves data takes every type.
 class Collective {
  public:
@@ -49,6 +49,8 @@ class Collective {
   /// those who name each other call it, with equal count and type.
   virtual void send_recv(const void* send, int to, void* receive, int from, std::size_t count, DataType type) = 0;
   virtual void barrier() = 0;
+  /// May be called in what Device::record() records.
+  [[nodiscard]] virtual bool can_be_recorded() const { return false; }
   /// Collective. A sub-group: ranks of one colour (>= 0), ordered by their rank here.
   [[nodiscard]] virtual std::unique_ptr<Collective> split(int color) = 0;
 };

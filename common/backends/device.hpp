@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -62,7 +63,7 @@ class Matmul {
   /// Brings plain row-major B[k,n] into the layout of this plan (a copy where the layout is plain). `packed` has
   /// weight_bytes().
   virtual void pack(const void* plain, void* packed) = 0;
-  /// a: m x k of input type; weights: as pack() wrote them; c: m x n of output type. Complete on return.
+  /// a: m x k of input type; weights: as pack() wrote them; c: m x n of output type. Ordered, see Device.
   virtual void run(const void* a, const void* weights, void* c) = 0;
   /// What runs it, for the record: "oneDNN 2.6.3 brg:avx512_core_bf16_amx_bf16", "OpenBLAS 0.3.21 SkylakeX".
   [[nodiscard]] virtual std::string implementation() const = 0;
@@ -75,6 +76,33 @@ struct Peaks {
   std::string source;                ///< "measured at start: best of ..." or the data sheet's name
 };
 
+/// Calls that were made once and can be made again together, with the same pointers and numbers.
+class Recording {
+ public:
+  Recording() = default;
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  virtual ~Recording() = default;
+  /// Ordered, see Device.
+  virtual void replay() = 0;
+};
+
+/// Time by the device's own clock.
+class DeviceTimer {
+ public:
+  DeviceTimer() = default;
+  DeviceTimer(const DeviceTimer&) = delete;
+  DeviceTimer& operator=(const DeviceTimer&) = delete;
+  virtual ~DeviceTimer() = default;
+  virtual void begin() = 0;  ///< ordered, see Device
+  virtual void end() = 0;    ///< ordered
+  /// Seconds between the last begin() and end(); waits for end().
+  [[nodiscard]] virtual double seconds() = 0;
+};
+
+/// What a device is asked to do it does in that order: products, token kernels, copies, replays, and the collectives
+/// over its memory. Such a call may return before its work is complete; synchronize() waits for all of it, and throws
+/// what went wrong meanwhile. Host memory that was handed to a copy may be used again when the copy returns.
 class Device {
  public:
   Device() = default;
@@ -87,6 +115,8 @@ class Device {
   /// Identity of the part: serial number or UUID; empty where unknown.
   [[nodiscard]] virtual std::string serial() const = 0;
   [[nodiscard]] virtual std::string id() const = 0;  ///< "host:0", "cuda:3"
+  /// What else identifies and places the part, by name, for the record: "uuid", "pci_bus_id", "numa_node", "driver".
+  [[nodiscard]] virtual std::map<std::string, std::string> facts() const { return {}; }
   [[nodiscard]] virtual bool is_fake() const { return false; }
   [[nodiscard]] virtual int threads() const = 0;
   /// Bytes that this rank may still allocate (its share where ranks share the memory).
@@ -95,19 +125,29 @@ class Device {
   [[nodiscard]] virtual std::size_t cache_bytes() const = 0;
   /// True where this device computes the type at all.
   [[nodiscard]] virtual bool supports(DataType type) const = 0;
+  /// Not empty: matmul() would refuse the problem, and why: "cuBLASLt multiplies i8 with transposed weights alone".
+  [[nodiscard]] virtual std::string refuses(const MatmulProblem& /*problem*/) const { return {}; }
 
   /// Throws Error (infrastructure) that says how much was asked for and how much there is.
   [[nodiscard]] virtual std::unique_ptr<Buffer> allocate(std::size_t bytes) = 0;
+  /// `host` may be used again on return.
   virtual void copy_to_device(void* device, const void* host, std::size_t bytes) = 0;
+  /// Complete on return.
   virtual void copy_to_host(void* host, const void* device, std::size_t bytes) = 0;
-  /// Within the memory of this device, as fast as it can; the two do not overlap. Complete on return.
+  /// Within the memory of this device, as fast as it can; the two do not overlap.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   /// True where the device is the host itself: nothing lies between their memories.
   [[nodiscard]] virtual bool is_host() const { return false; }
   [[nodiscard]] virtual std::unique_ptr<Matmul> matmul(const MatmulProblem& problem) = 0;
   [[nodiscard]] virtual TokenKernels& token_kernels() = 0;
-  /// Waits until all that was started has ended.
+  /// Waits until all that was started has ended. Throws Error (infrastructure) where something failed meanwhile.
   virtual void synchronize() = 0;
+  /// Calls `work` to learn what it asks of this device, and makes that one thing to start. `work` must not wait for the
+  /// device nor look at its memory, and collectives in it need Collective::can_be_recorded(). Where a device cannot,
+  /// replay() calls `work` each time.
+  [[nodiscard]] virtual std::unique_ptr<Recording> record(std::function<void()> work);
+  /// Null: this device keeps no time of its own; the host's is that of the device.
+  [[nodiscard]] virtual std::unique_ptr<DeviceTimer> make_timer() { return nullptr; }
   /// Peak rates; measured where no data sheet can be had. Takes about a second; ranks call it at the same time.
   [[nodiscard]] virtual Peaks measure_peaks() = 0;
 };

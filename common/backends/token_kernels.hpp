@@ -1,6 +1,6 @@
 // The kernels of the token engine that are no library call. A device implements run() for each of them by running the
 // functor of the same name in common/backends/kernels/, so that all devices do the same arithmetic.
-// All pointers are device memory. Matrices are row-major. Complete on return.
+// All pointers are device memory. Matrices are row-major. Ordered like all work of the device (device.hpp).
 #pragma once
 
 #include <cstddef>

@@ -103,6 +103,7 @@ class Batches {
     }
     const double begin = local.now();
     workload_.step();
+    workload_.finish();
     const double end = local.now();
     begin_[i] = begin;
     time_[i] = end - begin;
@@ -117,6 +118,7 @@ class Batches {
       workload_.prepare();
       workload_.step();
     }
+    workload_.finish();
     const double end = local.now();
     begin_[i] = begin;
     time_[i] = (end - begin) / operations_;

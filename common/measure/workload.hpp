@@ -54,8 +54,13 @@ class Workload {
   /// Seconds after the common start at which this rank begins the step that prepare() made ready: how late it arrives.
   /// Collective workloads alone. The figure counts from the last arrival on.
   [[nodiscard]] virtual double delay() const { return 0.0; }
-  /// The timed operation. Returns when the operation is complete on this rank.
+  /// The timed operation. Returns when it was started; when it is complete, where finish() is not overridden.
   virtual void step() = 0;
+  /// Returns when every step so far is complete on this rank. Timed too: once a step, in streamed mode once a row.
+  virtual void finish() {}
+  /// Seconds that the last step took by the device's own clock; NaN where it keeps none. Called after finish(), not
+  /// timed, in isolated mode alone.
+  [[nodiscard]] virtual double device_seconds() { return std::numeric_limits<double>::quiet_NaN(); }
   /// Checks the output of the last step(). Collective if the workload is.
   virtual Verification verify() = 0;
   /// True: a sample is a row of operations back to back, prepare() and step() in turn, and its time is that of the row

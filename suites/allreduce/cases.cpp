@@ -167,6 +167,15 @@ void refuse_what_has_no_effect(const Options& options, const Choice& choice) {
   }
 }
 
+DataType parse_message_type(const std::string& text, const std::string& option) {
+  const DataType type = parse_data_type(text, option);
+  constexpr std::array exchanged{DataType::f64, DataType::f32, DataType::bf16, DataType::i32, DataType::i8};
+  if (std::find(exchanged.begin(), exchanged.end(), type) == exchanged.end()) {
+    throw usage_error(fmt::format("{}: {} is not exchanged; choose from f64, f32, bf16, i32, i8", option, text));
+  }
+  return type;
+}
+
 Choice choose(const Options& options, const Platform& platform) {
   Choice choice;
   choice.everything = options.profile == Profile::accept;
@@ -192,7 +201,7 @@ Choice choose(const Options& options, const Platform& platform) {
   choice.streamed = parsed_list(options, "modes", parse_mode);
   if (options.value("message-types") != "auto") {
     choice.types = parsed_list(options, "message-types",
-                               [](const auto& text, const auto& option) { return parse_data_type(text, option); });
+                               [](const auto& text, const auto& option) { return parse_message_type(text, option); });
   }
   refuse_what_has_no_effect(options, choice);
   return choice;

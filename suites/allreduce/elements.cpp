@@ -45,8 +45,9 @@ void encode(DataType type, double value, std::byte* place) {
       return write(place, static_cast<std::int32_t>(value));
     case DataType::i8:
       return write(place, static_cast<std::int8_t>(value));
+    default:
+      no_such_type(type);
   }
-  no_such_type(type);
 }
 
 double decode(DataType type, const std::byte* place) {
@@ -61,8 +62,9 @@ double decode(DataType type, const std::byte* place) {
       return read<std::int32_t>(place);
     case DataType::i8:
       return read<std::int8_t>(place);
+    default:
+      no_such_type(type);
   }
-  no_such_type(type);
 }
 
 bool can_hold(DataType type, double value) {

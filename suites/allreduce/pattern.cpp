@@ -36,11 +36,9 @@ Limits limits_of(DataType type, Reduction reduction) {
       return {reduction == Reduction::sum ? 15 : 127, 128};
     case DataType::f32:
       return {4095, 1 << extra_bits};
-    case DataType::f64:
-    case DataType::i32:
-      break;
+    default:
+      return {46340, 1 << extra_bits};
   }
-  return {46340, 1 << extra_bits};
 }
 
 }  // namespace

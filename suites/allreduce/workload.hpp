@@ -50,6 +50,7 @@ class CollectiveWorkload final : public Workload {
 
   void prepare() override;
   void step() override;
+  void finish() override { device_.synchronize(); }
   [[nodiscard]] double delay() const override;
   /// Of every step whose output is still there, the last one among them; the digest is that of the last. Of normals:
   /// whether the bits of the sum are the same over repetitions and ranks, in `detail`.

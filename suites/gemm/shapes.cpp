@@ -66,7 +66,10 @@ std::vector<DataType> parse_types(std::string_view text) {
   std::vector<DataType> types;
   for (const std::string_view part : split(text, ',')) {
     const DataType type = parse_data_type(part, "--gemm-types");
-    if (type == DataType::i32) throw usage_error("--gemm-types: i32 is not multiplied; choose from f64, f32, bf16, i8");
+    constexpr std::array multiplied{DataType::f64, DataType::f32, DataType::bf16, DataType::i8};
+    if (std::find(multiplied.begin(), multiplied.end(), type) == multiplied.end()) {
+      throw usage_error(fmt::format("--gemm-types: {} is not multiplied; choose from f64, f32, bf16, i8", name(type)));
+    }
     if (std::find(types.begin(), types.end(), type) != types.end()) {
       throw usage_error(fmt::format("--gemm-types: {} is named twice", name(type)));
     }

@@ -116,6 +116,8 @@ class GemmWorkload final : public Workload {
 
   void step() override { plan_->run(a_.set(current_), weights_.set(current_), c_.set(current_)); }
 
+  void finish() override { device_.synchronize(); }
+
   Verification verify() override {
     std::vector<Out> c(count_of(shape_.m, shape_.n));
     device_.copy_to_host(c.data(), c_.set(current_), c_bytes());
@@ -201,10 +203,9 @@ std::unique_ptr<Workload> make_workload(const Product& product, const Context& c
       return std::make_unique<GemmWorkload<bf16_bits, float>>(product, context);
     case DataType::i8:
       return std::make_unique<GemmWorkload<std::int8_t, std::int32_t>>(product, context);
-    case DataType::i32:
-      break;
+    default:
+      throw Error(ExitCode::internal, "gemm", 0, "", fmt::format("products of {} do not exist", name(product.type)));
   }
-  throw Error(ExitCode::internal, "gemm", 0, "", "products of i32 do not exist");
 }
 
 }  // namespace rackproof::gemm

@@ -26,6 +26,7 @@ class PairWorkload final : public Workload {
 
   void prepare() override;
   void step() override;
+  void finish() override { context_.device.synchronize(); }
   Verification verify() override;
   [[nodiscard]] bool is_collective() const override { return false; }
   [[nodiscard]] bool takes_part() const override { return partner_ >= 0; }
@@ -57,6 +58,7 @@ class CopyWorkload final : public Workload {
 
   void prepare() override;
   void step() override;
+  void finish() override { device_.synchronize(); }
   Verification verify() override;
   [[nodiscard]] bool is_collective() const override { return false; }
 

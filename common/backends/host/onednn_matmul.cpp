@@ -39,10 +39,9 @@ memory::data_type to_onednn(DataType type) {
       return memory::data_type::s32;
     case DataType::i8:
       return memory::data_type::s8;
-    case DataType::f64:
-      break;
+    default:
+      throw Error(ExitCode::internal, "dnnl", 0, "", fmt::format("oneDNN multiplies no {} here", name(type)));
   }
-  throw Error(ExitCode::internal, "dnnl", 0, "", "oneDNN multiplies no f64");
 }
 
 std::string describe(const MatmulProblem& problem) {

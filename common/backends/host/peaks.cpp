@@ -42,10 +42,9 @@ void fill(Buffer& buffer, DataType type, std::uint64_t stream) {
       return fill_periodic(buffer.as<bf16_bits>(), count, stream, 1.0F);
     case DataType::i8:
       return fill_periodic(buffer.as<std::int8_t>(), count, stream, 32.0F);
-    case DataType::i32:
-      break;
+    default:
+      std::memset(buffer.data(), 0, buffer.bytes());
   }
-  std::memset(buffer.data(), 0, buffer.bytes());
 }
 
 DataType output_of(DataType input) {

@@ -24,8 +24,10 @@ MPI_Datatype mpi_type(DataType type) {
       return MPI_INT32_T;
     case DataType::i8:
       return MPI_INT8_T;
+    default:
+      break;
   }
-  throw Error(ExitCode::internal, "mpi", static_cast<int>(type), "", "a data type that does not exist");
+  throw Error(ExitCode::internal, "mpi", static_cast<int>(type), "", "a data type that MPI has no equal for");
 }
 
 }  // namespace
