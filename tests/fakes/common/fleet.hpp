@@ -121,7 +121,7 @@ inline Identity identity_of(int index) {
   identity.uuid = {0xfa, 0x4e, 0x67, 0x70};
   for (std::size_t i = 0; i < 8; ++i) identity.uuid[4 + i] = static_cast<std::uint8_t>(hash >> (8 * i));
   identity.uuid[15] = static_cast<std::uint8_t>(index);
-  std::array<char, 16> serial{};
+  std::array<char, 24> serial{};
   (void)std::snprintf(serial.data(), serial.size(), "165%08llu%02d",
                       static_cast<unsigned long long>(hash % 100'000'000U), index);
   identity.serial = serial.data();

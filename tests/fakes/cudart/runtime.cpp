@@ -1,0 +1,143 @@
+#include "tests/fakes/cudart/runtime.hpp"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace rackproof::fake {
+namespace {
+
+bool mentions(const std::string& entry, int index, const Identity& identity) {
+  if (entry.rfind("GPU-", 0) == 0) return identity.uuid_text().rfind(entry, 0) == 0;
+  char* end = nullptr;
+  const long number = std::strtol(entry.c_str(), &end, 10);
+  return end != entry.c_str() && *end == '\0' && number == index;
+}
+
+/// Indices of the GPUs that CUDA_VISIBLE_DEVICES leaves, in its order; what follows an entry that is none does not
+/// count.
+std::vector<int> visible(int count) {
+  std::vector<int> indices;
+  const char* list = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (list == nullptr) {
+    for (int i = 0; i < count; ++i) indices.push_back(i);
+    return indices;
+  }
+  for (const std::string& entry : detail::split(list, ',')) {
+    int found = -1;
+    for (int i = 0; i < count && found < 0; ++i) {
+      if (mentions(entry, i, identity_of(i))) found = i;
+    }
+    if (found < 0) break;
+    indices.push_back(found);
+  }
+  return indices;
+}
+
+bool is(const char* name, const char* value) {
+  const char* found = std::getenv(name);
+  return found != nullptr && std::strcmp(found, value) == 0;
+}
+
+}  // namespace
+
+void fail(const std::string& message) { rackproof_fake_fail(message.c_str()); }
+
+std::string text(const void* pointer) {
+  char buffer[32];
+  (void)std::snprintf(buffer, sizeof buffer, "%p", pointer);
+  return buffer;
+}
+
+void install_fault_handler();
+
+Runtime::Runtime() : owner(getpid()) {
+  try {
+    fleet = own_fleet();
+    faults = own_faults();
+  } catch (const std::exception& error) {
+    fail(error.what());
+  }
+  lazy = is("RACKPROOF_FAKE_STREAMS", "lazy");
+  if (const char* seed = std::getenv("RACKPROOF_FAKE_DELAYS"); seed != nullptr) {
+    delay_seed = static_cast<unsigned>(std::strtoul(seed, nullptr, 10));
+  }
+  if (const auto slow = find_fault(faults, "slow_rank")) slowness = 1.0 / std::atof(slow->value.c_str());
+  see_devices();
+  install_fault_handler();
+}
+
+void Runtime::see_devices() {
+  for (const int index : visible(fleet.count)) {
+    DeviceState device;
+    device.identity = identity_of(index);
+    device.capacity = fleet.memory;
+    devices.push_back(std::move(device));
+  }
+}
+
+// Never destroyed: threads of streams may still run when the process ends.
+Runtime& runtime() {
+  static auto* const instance = new Runtime;
+  return *instance;
+}
+
+int& current_device() {
+  thread_local int device = 0;
+  return device;
+}
+
+void kill_device(int device, cudaError_t code) {
+  Runtime& all = runtime();
+  all.devices[static_cast<std::size_t>(device)].dead = code;
+  all.changed.notify_all();
+}
+
+namespace {
+
+void count_leaks(const char* what, std::size_t count) {
+  if (count > 0) fail(std::to_string(count) + " " + what + " at the end of the process");
+}
+
+/// MPI ends the process before its time where another rank failed: what it leaves behind then is no leak.
+bool is_ended_by_mpi() {
+  const auto initialized = reinterpret_cast<int (*)(int*)>(dlsym(RTLD_DEFAULT, "MPI_Initialized"));
+  const auto finalized = reinterpret_cast<int (*)(int*)>(dlsym(RTLD_DEFAULT, "MPI_Finalized"));
+  int began = 0;
+  int ended = 0;
+  if (initialized == nullptr || finalized == nullptr) return false;
+  (void)initialized(&began);
+  (void)finalized(&ended);
+  return began != 0 && ended == 0;
+}
+
+/// After all destructors of the program: what is still there now was forgotten.
+[[gnu::destructor]] void look_for_leaks() {
+  Runtime& all = runtime();
+  const std::unique_lock lock(all.mutex, std::try_to_lock);
+  if (!lock.owns_lock() || all.owner != getpid() || is_ended_by_mpi()) return;
+  for (const DeviceState& device : all.devices) {
+    if (device.dead != cudaSuccess) return;  // nothing can be released any more
+  }
+  for (const auto& [begin, allocation] : all.allocations) {
+    fail(all.describe(reinterpret_cast<const void*>(begin)) + " was not released before the end of the process (" +
+         std::to_string(all.allocations.size()) + " allocations in all)");
+  }
+  count_leaks("graphs that can be launched were not destroyed", all.graph_exec_handles.size());
+  count_leaks("graphs were not destroyed", all.graph_handles.size());
+  count_leaks("events were not destroyed", all.event_handles.size());
+  count_leaks("streams were not destroyed", all.stream_handles.size());
+}
+
+}  // namespace
+}  // namespace rackproof::fake
+
+extern "C" void rackproof_fake_fail(const char* message) {
+  (void)std::fflush(nullptr);
+  const std::string line = std::string("fake cuda: ") + message + "\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+  std::abort();
+}
