@@ -21,6 +21,12 @@ int rackproof_fake_owns(const void* pointer, std::size_t bytes);
 /// The calling thread may from now on read and write device memory, as threads of streams may.
 void rackproof_fake_open_memory();
 
+/// Takes as much longer as slow_rank asks for of work that took so long; for kernels and products of other fakes.
+void rackproof_fake_stretch(double seconds);
+/// 1 where what is left at the end of the process is no leak: a GPU is broken, MPI ended the process before its time,
+/// or this is another process than the one that began.
+int rackproof_fake_forgives_leaks();
+
 /// Misuse was found: prints "fake cuda: MESSAGE" on stderr and aborts.
 [[noreturn]] void rackproof_fake_fail(const char* message);
 }

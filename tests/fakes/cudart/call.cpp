@@ -65,17 +65,6 @@ constexpr std::array error_texts{
 };
 #undef RACKPROOF_FAKE_ERROR
 
-/// The faults that a call can meet. Lock held.
-void meet_faults(Runtime& all) {
-  ++all.calls;
-  for (const Fault& fault : all.faults) {
-    if (fault.where != "call" || fault.at != all.calls) continue;
-    if (fault.name == "ecc") kill_device(current_device(), cudaErrorECCUncorrectable);
-    // What programs see of Xid 79.
-    if (fault.name == "fallen_off_the_bus") kill_device(current_device(), cudaErrorUnknown);
-  }
-}
-
 cudaError_t take_last(bool keep) {
   LastError& last = last_error();
   const cudaError_t code = last.code;
@@ -90,6 +79,16 @@ cudaError_t take_last(bool keep) {
 }
 
 }  // namespace
+
+void meet_faults(Runtime& all) {
+  ++all.calls;
+  for (const Fault& fault : all.faults) {
+    if (fault.where != "call" || fault.at != all.calls) continue;
+    if (fault.name == "ecc") kill_device(current_device(), cudaErrorECCUncorrectable);
+    // What programs see of Xid 79.
+    if (fault.name == "fallen_off_the_bus") kill_device(current_device(), cudaErrorUnknown);
+  }
+}
 
 cudaError_t enter(const char* call, Reports reports) {
   const LastError& last = last_error();

@@ -116,12 +116,10 @@ bool is_ended_by_mpi() {
 
 /// After all destructors of the program: what is still there now was forgotten.
 [[gnu::destructor]] void look_for_leaks() {
+  if (rackproof_fake_forgives_leaks() != 0) return;
   Runtime& all = runtime();
   const std::unique_lock lock(all.mutex, std::try_to_lock);
-  if (!lock.owns_lock() || all.owner != getpid() || is_ended_by_mpi()) return;
-  for (const DeviceState& device : all.devices) {
-    if (device.dead != cudaSuccess) return;  // nothing can be released any more
-  }
+  if (!lock.owns_lock()) return;
   for (const auto& [begin, allocation] : all.allocations) {
     fail(all.describe(reinterpret_cast<const void*>(begin)) + " was not released before the end of the process (" +
          std::to_string(all.allocations.size()) + " allocations in all)");
@@ -134,6 +132,17 @@ bool is_ended_by_mpi() {
 
 }  // namespace
 }  // namespace rackproof::fake
+
+extern "C" int rackproof_fake_forgives_leaks() {
+  rackproof::fake::Runtime& all = rackproof::fake::runtime();
+  if (all.owner != getpid() || rackproof::fake::is_ended_by_mpi()) return 1;
+  const std::unique_lock lock(all.mutex, std::try_to_lock);
+  if (!lock.owns_lock()) return 1;
+  for (const auto& device : all.devices) {
+    if (device.dead != cudaSuccess) return 1;  // nothing can be released any more
+  }
+  return 0;
+}
 
 extern "C" void rackproof_fake_fail(const char* message) {
   (void)std::fflush(nullptr);

@@ -193,7 +193,9 @@ cudaError_t api(const char* call, Reports reports, Body body) {
   return leave(call, before != cudaSuccess ? before : code);
 }
 
-/// Breaks the current device.
+/// Counts a call that can report what is wrong with the device, and plants what is to be wrong from it on. Lock held.
+void meet_faults(Runtime& all);
+/// Breaks the device.
 void kill_device(int device, cudaError_t code);
 
 }  // namespace rackproof::fake

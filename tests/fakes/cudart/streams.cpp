@@ -567,6 +567,7 @@ int rackproof_fake_enqueue_owned(cudaStream_t stream, void (*work)(void*), void*
   });
   Runtime& all = runtime();
   const std::lock_guard lock(all.mutex);
+  meet_faults(all);  // libraries launch through the runtime
   const auto state = stream_of("rackproof_fake_enqueue", stream);
   const cudaError_t code = all.devices[static_cast<std::size_t>(state->device)].dead;
   if (code == cudaSuccess) {
@@ -577,6 +578,11 @@ int rackproof_fake_enqueue_owned(cudaStream_t stream, void (*work)(void*), void*
     });
   }
   return code;
+}
+
+void rackproof_fake_stretch(double seconds) {
+  const auto spent = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+  stretch(std::chrono::steady_clock::now() - spent);
 }
 
 int rackproof_fake_enqueue(cudaStream_t stream, void (*work)(void*), void* argument) {
