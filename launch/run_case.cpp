@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <new>
@@ -17,7 +18,8 @@ namespace {
 
 std::string place_of(const results::RankHeader& rank, int number) {
   std::string text = fmt::format("rank {} on {} ({}", number, rank.hostname, rank.device_id);
-  if (!rank.serial.empty()) text += ", serial " + rank.serial;
+  if (!rank.uuid.empty()) text += ", " + rank.uuid;
+  if (!rank.serial.empty() && rank.serial != rank.uuid) text += ", serial " + rank.serial;
   return text + ")";
 }
 
@@ -71,12 +73,13 @@ void write_samples(const RunParts& parts, const Samples& samples, const Verifica
                    const Workload& workload, std::size_t suite_index, std::size_t row) {
   // One row a rank: columns of n samples, then the check's error, the digest's bits, whether it
   // takes part, and its partner.
-  constexpr std::size_t columns = 6;
+  constexpr std::size_t columns = 7;
   const std::size_t n = samples.begin.size();
   std::vector<double> packed;
   packed.reserve(columns * n + 4);
   const auto pack = [&packed](const auto& column) { packed.insert(packed.end(), column.begin(), column.end()); };
   pack(samples.time);
+  pack(samples.host_time);
   pack(samples.begin);
   pack(samples.flags);
   pack(samples.switches);
@@ -101,6 +104,7 @@ void write_samples(const RunParts& parts, const Samples& samples, const Verifica
           for (const double value : one.subspan(next++ * n, n)) column.push_back(static_cast<T>(value));
         };
         unpack(block.time);
+        unpack(block.host_time);
         unpack(block.begin);
         unpack(block.flags);
         unpack(block.switches);
@@ -142,6 +146,15 @@ Observation observe(const RunParts& parts, const Samples& samples, const Workloa
   return seen;
 }
 
+/// Device where that of any rank gave the times. Collective.
+results::Timer timer_of(const RunParts& parts, const Samples& samples) {
+  const bool by_device = std::any_of(samples.host_time.begin(), samples.host_time.end(),
+                                     [](double seconds) { return std::isfinite(seconds); });
+  double any = by_device ? 1.0 : 0.0;
+  parts.world.all_reduce_max({&any, 1});
+  return any > 0.0 ? results::Timer::device : results::Timer::host;
+}
+
 double median_step(const Samples& samples, const Observation& seen, bool collective) {
   return stats::median(collective ? samples.figure : seen.seconds);
 }
@@ -173,7 +186,10 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
       }
     });
   } catch (const mpi::AgreedError& error) {
-    if (error.exit_code() == ExitCode::internal) throw;
+    // Without its device no rank can go on.
+    double lost = parts.context.device.is_usable() ? 0.0 : 1.0;
+    parts.world.all_reduce_max({&lost, 1});
+    if (error.exit_code() == ExitCode::internal || lost > 0.0) throw;
     results::CaseOutcome outcome;
     outcome.status = results::Status::error;
     outcome.message = error.line();
@@ -205,6 +221,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   outcome.warmup_steps = static_cast<int>(samples.warmup.size());
   outcome.warmup_time = samples.warmup;
   outcome.operations = samples.operations;
+  outcome.timer = timer_of(parts, samples);
   outcome.clock_error = samples.clock_error;
   outcome.clock_error_before = samples.clock_error_before;
   outcome.clock_error_after = samples.clock_error_after;

@@ -33,7 +33,7 @@ struct RunParts {
 };
 
 /// Collective. Case `row` of suite `suite_index` of the file. A case that cannot be made for lack of memory is a
-/// result (error); a failure of the machine, or of rackproof, is thrown.
+/// result (error); a device that is lost, another failure of the machine, or one of rackproof, is thrown.
 [[nodiscard]] CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which, std::size_t suite_index,
                                   std::size_t row, const StoppingRule& rule, StartMode start);
 

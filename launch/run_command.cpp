@@ -37,16 +37,76 @@ struct RunState {
   RunArguments arguments;
 };
 
-/// The smallest peaks of all ranks: what every device can do.
+/// The smallest peaks of all ranks: what every device can do. A type that one of them knows no peak of is left out.
 Peaks agree_on_peaks(const mpi::Communicator& world, Peaks peaks) {
-  std::vector<double> values;
-  for (const auto& [type, flops] : peaks.flops) values.push_back(flops);
+  constexpr auto last = static_cast<std::size_t>(DataType::u8);
+  std::vector<double> values(last + 1, 0.0);
+  for (const auto& [type, flops] : peaks.flops) values[static_cast<std::size_t>(type)] = flops;
   values.push_back(peaks.memory_bandwidth);
   world.all_reduce_min(values);
-  std::size_t i = 0;
-  for (auto& [type, flops] : peaks.flops) flops = values[i++];
-  peaks.memory_bandwidth = values[i];
+  for (std::size_t type = 0; type <= last; ++type) {
+    if (values[type] > 0.0) {
+      peaks.flops[static_cast<DataType>(type)] = values[type];
+    } else {
+      peaks.flops.erase(static_cast<DataType>(type));
+    }
+  }
+  peaks.memory_bandwidth = values.back();
   return peaks;
+}
+
+/// The same error, with the place filled in where it is unknown, and with a remark at its end.
+Error completed(const Error& error, const mpi::Communicator& world, const std::string& remark = {}) {
+  Place place = error.place();
+  if (place.host.empty()) place.host = host_name();
+  if (place.rank < 0) place.rank = world.rank();
+  return {error.exit_code(), error.domain(), error.code(), error.call(), error.what() + remark, place};
+}
+
+/// Ends all ranks for an error that concerns this one alone, for which the others would wait.
+ExitCode end_world(const mpi::Communicator& world, const std::string& line, ExitCode code) {
+  fmt::print(stderr, "rackproof: {}\n", line);
+  std::fflush(stderr);
+  MPI_Abort(world.handle(), static_cast<int>(code));
+  return code;
+}
+
+/// Ends all ranks for the exception that is being handled.
+ExitCode end_world_for_exception(const mpi::Communicator& world, const std::string& remark) {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return end_world(world, completed(error, world, remark).line(), error.exit_code());
+  } catch (const std::exception& error) {
+    return end_world(
+        world, fmt::format("rank {}: {} (a defect; please report it)", world.rank(), printable(error.what(), 400)),
+        ExitCode::internal);
+  }
+}
+
+std::string where_finished_cases_are(const std::string& part) {
+  return fmt::format("; cases that had finished are in {} ('rackproof recover' makes a result file of it)", part);
+}
+
+/// Runs the cases. An error of one rank alone ends the job before anything is destroyed here: freeing a communicator or
+/// the memory of a device may wait for ranks that never come, or for a device that is lost.
+ExitCode run_cases(const RunParts& parts, const RunOptions& options, const BenchmarkFlags& flags,
+                   const std::vector<SelectedSuite>& planned, Progress& progress) {
+  std::string part = parts.writer != nullptr ? printable(parts.writer->part_path().string(), 500) : std::string();
+  parts.world.broadcast(part);
+  try {
+    return run_benchmarks(parts, options, flags, planned, progress);
+  } catch (const mpi::AgreedError& error) {
+    progress.clear();
+    const bool kept = parts.writer != nullptr && parts.writer->finished_cases() > 0;
+    const bool has_said_so = error.domain() == "infrastructure";  // the writer's own
+    if (error.exit_code() == ExitCode::usage || !kept || has_said_so) throw;
+    throw mpi::AgreedError(completed(error, parts.world, where_finished_cases_are(part)));
+  } catch (...) {
+    progress.clear();
+    if (parts.writer != nullptr) parts.writer->abandon();
+    return end_world_for_exception(parts.world, where_finished_cases_are(part));
+  }
 }
 
 /// Google Benchmark truncates the file, and ends the process where it cannot.
@@ -132,6 +192,9 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
     collective_backend = &choose_collective_backend(backends, device_backend->name());
   });
   mpi::agree(world, [&] { device = device_backend->open_device({place.local_rank, ranks_on_node, options.threads}); });
+  const std::map<std::string, std::string> facts = device->facts();
+  const auto uuid = facts.find("uuid");
+  check_distinct_devices(world, topology, uuid != facts.end() ? uuid->second : "");
   mpi::agree(world, [&] { collective = collective_backend->open_collective(world, *device); });
 
   Platform platform{topology, {}, 0, true, device_backend->name()};
@@ -177,7 +240,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   mpi::GlobalClock global_clock(world, clock);
   Context context{*device, *collective, platform, options.suite_options};
   const RunParts parts{world, global_clock, gatherer, context, writer ? &*writer : nullptr, header.ranks};
-  const ExitCode outcome = run_benchmarks(parts, options, flags, planned, progress);
+  const ExitCode outcome = run_cases(parts, options, flags, planned, progress);
   progress.clear();
   mpi::agree(world, [&] {
     if (!writer) return;
@@ -200,16 +263,8 @@ ExitCode run(const RunState& state, const CommandLine& command_line) {
   } catch (const mpi::AgreedError& error) {
     if (world.is_root()) fmt::print(stderr, "rackproof: {}\n", error.line());
     return error.exit_code();
-  } catch (const Error& error) {
-    // It concerns this rank alone, and the others would wait for it.
-    fmt::print(stderr, "rackproof: {}\n", error.line());
-    MPI_Abort(world.handle(), static_cast<int>(error.exit_code()));
-    return error.exit_code();
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "rackproof: rank {}: {} (a defect; please report it)\n", world.rank(),
-               printable(error.what(), 400));
-    MPI_Abort(world.handle(), static_cast<int>(ExitCode::internal));
-    return ExitCode::internal;
+  } catch (...) {
+    return end_world_for_exception(world, "");
   }
 }
 

@@ -77,6 +77,7 @@ results::RunHeader make_run_header(const mpi::Communicator& world, const Platfor
   const auto ids = world.gather(device.id());
   const auto names = world.gather(device.name());
   const auto serials = world.gather(device.serial());
+  const auto facts = world.gather(nlohmann::ordered_json(device.facts()).dump());
   double fake = device.is_fake() ? 1.0 : 0.0;
   world.all_reduce_max({&fake, 1});
 
@@ -95,10 +96,13 @@ results::RunHeader make_run_header(const mpi::Communicator& world, const Platfor
   header.software_version = RACKPROOF_VERSION;
   header.device_fake = fake > 0.0;
   header.max_samples = options.max_samples;
+  nlohmann::ordered_json devices = nlohmann::ordered_json::array();
   for (int rank = 0; rank < world.size(); ++rank) {
     const auto r = static_cast<std::size_t>(rank);
     const mpi::RankPlace& where = platform.topology.ranks[r];
-    header.ranks.push_back({where.host, ids[r], names[r], serials[r], where.node_index, where.local_rank});
+    devices.push_back(nlohmann::ordered_json::parse(facts[r]));
+    header.ranks.push_back({where.host, ids[r], names[r], serials[r], where.node_index, where.local_rank,
+                            devices.back().value("uuid", std::string())});
   }
   for (const SelectedSuite& suite : planned) {
     results::SuiteHeader one;
@@ -123,6 +127,8 @@ results::RunHeader make_run_header(const mpi::Communicator& world, const Platfor
   header.provenance["topology"] = topology_to_json(platform.topology).dump(2);
   header.provenance["machines"] = machines.dump(2);
   header.provenance["libraries"] = libraries.dump(2);
+  // One entry a rank, empty where the device has no more to say than the root's columns.
+  header.provenance["devices"] = devices.dump(2);
   nlohmann::ordered_json labels = nlohmann::ordered_json::object();
   for (const auto& [key, value] : options.labels) {
     labels[key] = names_a_secret(key) ? "<redacted>" : redact_credentials(value);

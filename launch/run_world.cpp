@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <map>
 #include <string_view>
+#include <utility>
 
 #include "common/core/error.hpp"
 
@@ -57,6 +59,25 @@ void check_same_binary(const mpi::Communicator& world, const mpi::Topology& topo
   check_same(world, topology, identity, [&](int count, const std::string& expected, const std::string& odd) {
     return fmt::format("{} of {} ranks run another binary than rank 0 ({}): {}; install one build on all nodes", count,
                        world.size(), expected, odd);
+  });
+}
+
+void check_distinct_devices(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& uuid) {
+  const auto all = world.gather(uuid);
+  mpi::agree(world, [&] {
+    if (!world.is_root()) return;
+    std::map<std::pair<int, std::string>, int> first;
+    for (int rank = 0; rank < world.size(); ++rank) {
+      const std::string& found = all[static_cast<std::size_t>(rank)];
+      const mpi::RankPlace& place = topology.ranks[static_cast<std::size_t>(rank)];
+      if (found.empty()) continue;
+      const auto [known, is_new] = first.try_emplace({place.node_index, found}, rank);
+      if (is_new) continue;
+      throw usage_error(
+          fmt::format("ranks {} and {} on {} share the device {}: start one rank a device, and let each see its own or "
+                      "all (CUDA_VISIBLE_DEVICES)",
+                      known->second, rank, place.host, found));
+    }
   });
 }
 

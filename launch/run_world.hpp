@@ -17,6 +17,10 @@ void check_slurm_task_count(const char* slurm_ntasks, const char* slurm_step, in
 /// Error (usage) on every rank, naming the first ranks and hosts that differ.
 void check_same_binary(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& identity);
 
+/// Collective. No two ranks may share a device: throws the same Error (usage) on every rank, naming the first two that
+/// do. `uuid`: of this rank's device; empty where it has none (a host's cores may be shared out).
+void check_distinct_devices(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& uuid);
+
 /// Collective. The same for the arguments, joined by blanks.
 void check_same_arguments(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& arguments);
 

@@ -8,6 +8,7 @@
 #include <limits>
 #include <optional>
 #include <span>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -247,6 +248,28 @@ std::string text_of(std::span<const char> bytes) {
   return {bytes.begin(), end};
 }
 
+/// The names that the attribute flag_meanings gives to the bits in flag_masks.
+std::vector<std::pair<std::uint32_t, std::string>> bits_of(const Dataset& dataset) {
+  std::vector<std::pair<std::uint32_t, std::string>> bits;
+  if (H5Aexists(dataset.handle.get(), schema::flag_masks) <= 0) return bits;
+  const Handle attribute = own(H5Aopen(dataset.handle.get(), schema::flag_masks, H5P_DEFAULT), H5Aclose, "H5Aopen");
+  const Handle space = own(H5Aget_space(attribute.get()), H5Sclose, "H5Aget_space");
+  const Handle type = own(H5Aget_type(attribute.get()), H5Tclose, "H5Aget_type");
+  const hssize_t count = H5Sget_simple_extent_npoints(space.get());
+  if (count < 1 || count > 32 || kind_of(type.get()) != Kind::integer) {
+    throw damage(fmt::format("attribute '{}' of {} is no list of masks", schema::flag_masks, dataset.path));
+  }
+  std::vector<std::uint32_t> masks(static_cast<std::size_t>(count));
+  check(H5Aread(attribute.get(), H5T_NATIVE_UINT32, masks.data()), "H5Aread");
+  std::istringstream meanings(text_attribute(dataset.handle.get(), schema::flag_meanings, dataset.path));
+  for (const std::uint32_t mask : masks) {
+    std::string meaning;
+    if (!(meanings >> meaning)) throw damage(fmt::format("{} has masks without a meaning", dataset.path));
+    bits.emplace_back(mask, printable(meaning));
+  }
+  return bits;
+}
+
 }  // namespace
 
 struct ResultFile::State {
@@ -264,6 +287,7 @@ struct ResultFile::State {
   void read_ranks(const Handle& root);
   void read_provenance(const Handle& root);
   void read_suite(const Handle& suites, const std::string& name);
+  void read_telemetry(const Handle& root);
   void read_parameters(const Handle& group, const std::string& folder, SuiteHeader& suite);
   void read_figures(const Handle& group, const std::string& folder, SuiteHeader& suite);
   void check_samples(const Handle& group, const std::string& folder, hsize_t cases) const;
@@ -367,6 +391,37 @@ void ResultFile::State::read_root() {
   const std::vector<std::string> names = links(suites.get(), "/suites");
   if (names.empty() || names.size() > max_suites) throw damage(fmt::format("it has {} suites", names.size()));
   for (const std::string& name : names) read_suite(suites, name);
+  // Of later versions: a file may be without.
+  if (H5Lexists(root.get(), schema::telemetry, H5P_DEFAULT) > 0) read_telemetry(root);
+}
+
+void ResultFile::State::read_telemetry(const Handle& root) {
+  const std::string folder = fmt::format("/{}/", schema::telemetry);
+  const Handle group = open_object(root.get(), schema::telemetry, H5I_GROUP, "/");
+  const hsize_t ticks = Dataset(group.get(), schema::tick, folder).length(Kind::integer, schema::max_telemetry_ticks);
+  const hsize_t ranks = header.ranks.size();
+  const auto expect = [&](const char* name, Kind kind, const std::vector<hsize_t>& shape) {
+    Dataset(group.get(), name, folder).expect(kind, shape);
+  };
+  expect(schema::telemetry_time, Kind::real, {ranks, ticks});
+  expect(schema::telemetry_ticks, Kind::integer, {ranks});
+  expect(schema::telemetry_readings, Kind::integer, {ranks});
+  expect(schema::telemetry_cost, Kind::real, {ranks});
+  header.telemetry_ticks = static_cast<int>(ticks);
+  for (const std::string& link : links(group.get(), folder)) {
+    const Dataset dataset(group.get(), link, folder);
+    if (H5Aexists(dataset.handle.get(), schema::telemetry_kind) <= 0) continue;
+    TelemetryColumn column;
+    column.name = printable(link);
+    column.kind = printable(text_attribute(dataset.handle.get(), schema::telemetry_kind, dataset.path));
+    column.long_name = printable(text_attribute(dataset.handle.get(), schema::long_name, dataset.path));
+    if (H5Aexists(dataset.handle.get(), schema::units) > 0) {
+      column.unit = printable(text_attribute(dataset.handle.get(), schema::units, dataset.path));
+    }
+    if (column.kind == "bits") column.bits = bits_of(dataset);
+    dataset.expect(column.kind == "bits" ? Kind::integer : Kind::real, {ranks, ticks});
+    header.telemetry.push_back(std::move(column));
+  }
 }
 
 void ResultFile::State::read_ranks(const Handle& root) {
@@ -388,6 +443,8 @@ void ResultFile::State::read_ranks(const Handle& root) {
   texts(schema::device_id, &RankHeader::device_id);
   texts(schema::device_name, &RankHeader::device_name);
   texts(schema::serial, &RankHeader::serial);
+  // Of later versions: a file may be without.
+  if (H5Lexists(root.get(), schema::uuid, H5P_DEFAULT) > 0) texts(schema::uuid, &RankHeader::uuid);
   numbers(schema::node_index, &RankHeader::node_index);
   numbers(schema::local_rank, &RankHeader::local_rank);
 }
@@ -434,6 +491,9 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
   const auto operations = H5Lexists(group.get(), schema::operations, H5P_DEFAULT) > 0
                               ? column(schema::operations, Kind::integer, H5T_NATIVE_INT, 0)
                               : std::vector<int>(cases, 1);
+  const auto timers = H5Lexists(group.get(), schema::timer, H5P_DEFAULT) > 0
+                          ? column(schema::timer, Kind::integer, H5T_NATIVE_INT, 0)
+                          : std::vector<int>(cases, 0);
   const auto clock_errors = column(schema::clock_error, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
   const auto optional_times = [&](const char* dataset_name) {
     return H5Lexists(group.get(), dataset_name, H5P_DEFAULT) > 0
@@ -456,6 +516,8 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
     }
     results[i].status = static_cast<Status>(statuses[i]);
     results[i].stop_reason = static_cast<StopReason>(stop_reasons[i]);
+    if (timers[i] != 0 && timers[i] != 1) throw damage(fmt::format("{}timer has the value {}", folder, timers[i]));
+    results[i].timer = static_cast<Timer>(timers[i]);
     results[i].warmup_steps = warmup_steps[i];
     if (operations[i] < 1) throw damage(fmt::format("{}operations has the value {}", folder, operations[i]));
     results[i].operations = operations[i];
@@ -636,6 +698,7 @@ RankBlock ResultFile::block(std::size_t suite, std::size_t which, int first_rank
         column = Dataset(group.get(), name, prefix).read_part<T>(type, start, shape);
       }
     };
+    disturbance(schema::host_time, H5T_NATIVE_DOUBLE, block.host_time);
     disturbance(schema::switches, H5T_NATIVE_UINT16, block.switches);
     disturbance(schema::probe, H5T_NATIVE_FLOAT, block.probe);
     disturbance(schema::steal, H5T_NATIVE_FLOAT, block.steal);
@@ -652,9 +715,46 @@ RankBlock ResultFile::block(std::size_t suite, std::size_t which, int first_rank
         }
       }
     }
-    // A `begin` that was not recorded is all NaN; nothing that was recorded is.
-    if (std::all_of(block.begin.begin(), block.begin.end(), [](double value) { return value != value; })) {
-      block.begin.clear();
+    // What was not recorded is all NaN; nothing that was recorded is.
+    for (auto* times : {&block.begin, &block.host_time}) {
+      if (std::all_of(times->begin(), times->end(), [](double value) { return value != value; })) times->clear();
+    }
+    return block;
+  });
+}
+
+TelemetryBlock ResultFile::telemetry(int first_rank, int ranks) const {
+  TelemetryBlock block;
+  block.first_rank = first_rank;
+  const RunHeader& header = state_->header;
+  if (first_rank < 0 || ranks < 0 ||
+      static_cast<std::size_t>(first_rank) + static_cast<std::size_t>(ranks) > header.ranks.size()) {
+    throw Error(ExitCode::internal, "results", 0, "", fmt::format("no ranks {} + {} in this file", first_rank, ranks));
+  }
+  if (header.telemetry.empty()) return block;
+  return state_->guarded([&] {
+    const std::string folder = fmt::format("/{}/", schema::telemetry);
+    const Handle group = own(H5Gopen2(state_->file.get(), folder.c_str(), H5P_DEFAULT), H5Gclose, "H5Gopen2");
+    const std::array<hsize_t, 2> start{static_cast<hsize_t>(first_rank), 0};
+    std::array<hsize_t, 2> shape{static_cast<hsize_t>(ranks), 0};
+    const auto by_rank = [&]<typename T>(const char* name, hid_t type, std::vector<T>& values) {
+      values = Dataset(group.get(), name, folder)
+                   .read_part<T>(type, std::span<const hsize_t>(start).first<1>(),
+                                 std::span<const hsize_t>(shape).first<1>());
+    };
+    by_rank(schema::telemetry_ticks, H5T_NATIVE_INT32, block.ticks);
+    by_rank(schema::telemetry_readings, H5T_NATIVE_INT32, block.readings);
+    by_rank(schema::telemetry_cost, H5T_NATIVE_DOUBLE, block.cost);
+    for (const std::int32_t n : block.ticks) {
+      if (n < 0 || n > header.telemetry_ticks) throw damage(fmt::format("{}ticks has the value {}", folder, n));
+      block.columns = std::max(block.columns, n);
+    }
+    shape[1] = static_cast<hsize_t>(block.columns);
+    block.time =
+        Dataset(group.get(), schema::telemetry_time, folder).read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
+    for (const TelemetryColumn& column : header.telemetry) {
+      block.values.push_back(
+          Dataset(group.get(), column.name, folder).read_part<float>(H5T_NATIVE_FLOAT, start, shape));
     }
     return block;
   });

@@ -37,6 +37,9 @@ class ResultFile {
   [[nodiscard]] std::vector<double> figure_time(std::size_t suite, std::size_t which) const;
   /// s, one a step of the warm-up, the last schema::warmup_length of them.
   [[nodiscard]] std::vector<double> warmup_time(std::size_t suite, std::size_t which) const;
+  /// What ranks [first_rank, first_rank + ranks) read; columns is the largest number of ticks among them. Nothing of
+  /// them where header().telemetry is empty. Throws Error (usage) where the file is damaged there.
+  [[nodiscard]] TelemetryBlock telemetry(int first_rank, int ranks) const;
   /// How many ranks to ask for at once, for bounded memory.
   [[nodiscard]] int ranks_per_block() const;
 

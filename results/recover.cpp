@@ -46,6 +46,23 @@ void copy_case(const ResultFile& from, Writer& to, std::size_t suite, std::size_
   to.finish_case(suite, which, outcome);
 }
 
+/// Where it can be read: it is written after the last case.
+void copy_telemetry(const ResultFile& from, Writer& to) {
+  if (from.header().telemetry.empty()) return;
+  const auto ranks = static_cast<int>(from.header().ranks.size());
+  constexpr int step = 256;
+  for (int first = 0; first < ranks; first += step) {
+    TelemetryBlock block;
+    try {
+      block = from.telemetry(first, std::min(step, ranks - first));
+    } catch (const Error& error) {
+      if (error.exit_code() != ExitCode::usage) throw;
+      continue;
+    }
+    to.write_telemetry(block);
+  }
+}
+
 }  // namespace
 
 RecoverReport recover(const std::filesystem::path& part, const RecoverOptions& options) {
@@ -86,6 +103,7 @@ RecoverReport recover(const std::filesystem::path& part, const RecoverOptions& o
     throw usage_error(fmt::format("{}: is damaged: none of its {} finished cases can be read; run again", quoted(part),
                                   finished.size()));
   }
+  copy_telemetry(source, writer);
   writer.finish();
   return report;
 }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/core/parameters.hpp"
@@ -19,6 +20,7 @@ struct RankHeader {
   std::string serial;
   int node_index = 0;
   int local_rank = 0;
+  std::string uuid{};  ///< of the device; empty where it has none
 };
 
 /// A number shown for a case, from a time t: rate: amount / t; time: amount x t.
@@ -50,6 +52,26 @@ struct SuiteHeader {
   bool pairs = false;  ///< its ranks meet in pairs: there is a column `partner`
 };
 
+/// A quantity that is read beside the measuring, at moments called ticks.
+struct TelemetryColumn {
+  std::string name;  ///< snake_case; becomes a dataset name
+  std::string unit;
+  std::string long_name;
+  std::string kind;                                         ///< "level", "counter", "bits"
+  std::vector<std::pair<std::uint32_t, std::string>> bits;  ///< of "bits": mask and name without blanks
+};
+
+/// What a run of consecutive ranks read. Of rank first_rank + r and tick t: [r * columns + t].
+struct TelemetryBlock {
+  int first_rank = 0;
+  int columns = 0;                         ///< ticks stored a rank, at most RunHeader::telemetry_ticks
+  std::vector<std::int32_t> ticks;         ///< (ranks), each at most columns; its size is the number of ranks here
+  std::vector<std::int32_t> readings;      ///< (ranks), in one tick
+  std::vector<double> cost;                ///< (ranks), CPU time that reading took, as a share of the run's time
+  std::vector<double> time;                ///< (ranks x columns) s on the global clock
+  std::vector<std::vector<float>> values;  ///< one (ranks x columns) a column of RunHeader::telemetry; NaN: unknown
+};
+
 /// Everything that is known before the first case runs.
 struct RunHeader {
   std::string run_id;    ///< UUID version 4, as text
@@ -59,8 +81,10 @@ struct RunHeader {
   bool device_fake = false;
   bool recovered = false;  ///< set by the reader; written by recover() alone
   std::vector<RankHeader> ranks;
-  std::vector<SuiteHeader> suites;  ///< at least one, each with at least one case; names are unique
-  int max_samples = 0;              ///< S: room for samples of one case and rank
+  std::vector<SuiteHeader> suites;           ///< at least one, each with at least one case; names are unique
+  int max_samples = 0;                       ///< S: room for samples of one case and rank
+  std::vector<TelemetryColumn> telemetry{};  ///< none: nothing was read
+  int telemetry_ticks = 0;                   ///< T: room for ticks of one rank
   /// command, configuration, environment, topology, libraries, labels and any other: text, TOML or JSON where
   /// structured. Keys are snake_case and become dataset names.
   std::map<std::string, std::string> provenance;
@@ -73,6 +97,7 @@ struct RankBlock {
   int columns = 0;                    ///< samples stored a rank, at most RunHeader::max_samples
   std::vector<std::int32_t> samples;  ///< (ranks), each at most columns; its size is the number of ranks here
   std::vector<double> time;           ///< (ranks x columns) s
+  std::vector<double> host_time;      ///< (ranks x columns) s by the host where `time` is the device's; or empty: NaN
   std::vector<double> begin;          ///< (ranks x columns) s on the global clock; or empty: not recorded
   std::vector<std::uint8_t> flags;    ///< (ranks x columns); or empty: all 0
   /// What disturbed a sample, as in common/measure/sampler.hpp. (ranks x columns); or empty: not recorded.
@@ -90,6 +115,7 @@ struct RankBlock {
 struct CaseOutcome {
   Status status = Status::not_run;
   StopReason stop_reason = StopReason::none;
+  Timer timer = Timer::host;
   int warmup_steps = 0;
   int operations = 1;                                                    ///< in one sample; more in the streamed mode
   double clock_error = std::numeric_limits<double>::quiet_NaN();         ///< s, the larger of before and after the case

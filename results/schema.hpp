@@ -22,6 +22,9 @@ enum class Status : std::int8_t {
 /// Why sampling stopped; the numbers are those of rackproof::StopReason. Stored as i1.
 enum class StopReason : std::int8_t { none = -1, converged = 0, budget = 1, max_samples = 2 };
 
+/// Whose clock a case's `time` is from. Stored as i1.
+enum class Timer : std::int8_t { host = 0, device = 1 };
+
 /// "PASSED", "not run", ...; "?" for a number that is none of them.
 [[nodiscard]] std::string_view to_string(Status status);
 /// True for a case that was measured to its end or broke off: what a recovery must not lose.
@@ -51,11 +54,13 @@ inline constexpr const char* hostname = "hostname";
 inline constexpr const char* device_id = "device_id";
 inline constexpr const char* device_name = "device_name";
 inline constexpr const char* serial = "serial";
+inline constexpr const char* uuid = "uuid";
 inline constexpr const char* node_index = "node_index";
 inline constexpr const char* local_rank = "local_rank";
 
 // Groups.
 inline constexpr const char* suites = "suites";
+inline constexpr const char* telemetry = "telemetry";
 inline constexpr const char* provenance = "provenance";
 inline constexpr const char* figures = "figures";
 
@@ -64,6 +69,7 @@ inline constexpr const char* case_name = "case";             ///< (C) vlen utf-8
 inline constexpr const char* sample = "sample";              ///< (S) i4 scale
 inline constexpr const char* character = "character";        ///< (M) i4 scale
 inline constexpr const char* time = "time";                  ///< (C,R,S) f8, s
+inline constexpr const char* host_time = "host_time";        ///< (C,R,S) f8, s, where `time` is the device's
 inline constexpr const char* begin = "begin";                ///< (C,R,S) f8, s on the global clock
 inline constexpr const char* flags = "flags";                ///< (C,R,S) u1, masks below
 inline constexpr const char* figure_time = "figure_time";    ///< (C,S) f8, s
@@ -76,6 +82,7 @@ inline constexpr const char* steal = "steal";                ///< (C,R,S) f4, s
 inline constexpr const char* partner = "partner";            ///< (C,R) i4, -1 where none; suites with pairs alone
 inline constexpr const char* status = "status";              ///< (C) i1
 inline constexpr const char* stop_reason = "stop_reason";    ///< (C) i1
+inline constexpr const char* timer = "timer";                ///< (C) i1: of `time`
 inline constexpr const char* warmup_steps = "warmup_steps";  ///< (C) i4
 inline constexpr const char* operations = "operations";      ///< (C) i4, in one sample
 inline constexpr const char* warmup = "warmup";              ///< (W) i4 scale
@@ -93,6 +100,16 @@ inline constexpr const char* collective = "collective";                  ///< (C
 /// case. Not vlen: such a dataset cannot be written in SWMR mode, and this text is known only when a case ends.
 inline constexpr const char* message = "message";
 inline constexpr std::int64_t message_length = 512;  ///< M
+
+// Datasets of /telemetry, beside one a quantity: (R,T) f4, NaN where unknown, or u4 for a bit mask, with flag_masks and
+// flag_meanings.
+inline constexpr const char* tick = "tick";                      ///< (T) i4 scale
+inline constexpr const char* telemetry_time = "time";            ///< (R,T) f8, s on the global clock
+inline constexpr const char* telemetry_ticks = "ticks";          ///< (R) i4: how many there are
+inline constexpr const char* telemetry_readings = "readings";    ///< (R) i4: in one tick
+inline constexpr const char* telemetry_cost = "cost";            ///< (R) f8: CPU time that reading took, of the run's
+inline constexpr const char* telemetry_kind = "telemetry_kind";  ///< attribute: "level", "counter", "bits"
+inline constexpr std::int64_t max_telemetry_ticks = 65536;
 
 // Parameters of cases in which ranks meet in pairs: cases with the same direction and message_size are one series, from
 // which a verdict is made.

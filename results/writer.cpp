@@ -87,6 +87,8 @@ bool is_column_name(std::string_view name) {
                                     schema::warmup,
                                     schema::warmup_time,
                                     schema::partner,
+                                    schema::host_time,
+                                    schema::timer,
                                     schema::clock_error_after,
                                     schema::clock_error_before};
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -113,6 +115,16 @@ void check_header(const RunHeader& header) {
     }
   }
   if (!within(static_cast<std::int64_t>(cases), schema::max_cases)) throw header_error("too many cases");
+  std::set<std::string_view> quantities{schema::tick, schema::telemetry_time, schema::telemetry_ticks,
+                                        schema::telemetry_readings, schema::telemetry_cost};
+  for (const TelemetryColumn& column : header.telemetry) {
+    if (!is_plain_name(column.name) || !quantities.insert(column.name).second) {
+      throw header_error(fmt::format("telemetry '{}'", printable(column.name)));
+    }
+  }
+  if (!header.telemetry.empty() && !within(header.telemetry_ticks, schema::max_telemetry_ticks)) {
+    throw header_error("telemetry_ticks");
+  }
   for (const auto& [key, text] : header.provenance) {
     if (!is_plain_name(key)) throw header_error(fmt::format("provenance key '{}'", printable(key)));
   }
@@ -279,6 +291,8 @@ struct Writer::State {
     bool pairs;
   };
   std::vector<Suite> suites;
+  std::vector<TelemetryColumn> telemetry;
+  std::size_t telemetry_ticks = 0;
   std::set<std::pair<std::size_t, std::size_t>> finished;
   bool spent = false;  ///< a write has failed
 
@@ -286,6 +300,7 @@ struct Writer::State {
   /// The file as it is before the first case, made in memory, where no disk can be full.
   [[nodiscard]] std::vector<char> structure(const RunHeader& header);
   void write_suite(hid_t parent, const SuiteHeader& suite, const Handle& rank_scale);
+  void write_telemetry_structure(hid_t parent, const RunHeader& header, const Handle& rank_scale);
   void write_parameters(const Handle& group, const SuiteHeader& suite, const Dimension& cases);
   void write_figures(const Handle& group, const SuiteHeader& suite, const Dimension& cases);
   [[nodiscard]] const Suite& suite_of(std::size_t suite, std::size_t which) const;
@@ -426,6 +441,7 @@ std::vector<char> Writer::State::structure(const RunHeader& header) {
     text_column(schema::device_id, &RankHeader::device_id, "which device of the node");
     text_column(schema::device_name, &RankHeader::device_name, "model of the device");
     text_column(schema::serial, &RankHeader::serial, "serial number of the device, or of the node");
+    text_column(schema::uuid, &RankHeader::uuid, "UUID of the device; empty: it has none");
     number_column(schema::node_index, &RankHeader::node_index, "nodes numbered by their lowest rank");
     number_column(schema::local_rank, &RankHeader::local_rank, "rank within its node");
 
@@ -439,6 +455,7 @@ std::vector<char> Writer::State::structure(const RunHeader& header) {
       write_suite(groups.get(), suite, scale);
       suites.push_back({fmt::format("/{}/{}/", schema::suites, suite.name), suite.cases.size(), suite.pairs});
     }
+    if (!header.telemetry.empty()) write_telemetry_structure(root.get(), header, scale);
   }
   return memory.close();
 }
@@ -480,6 +497,8 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
   const std::array<hsize_t, 3> chunk{1, chunk_ranks, max_samples};
   describe(create(group.get(), schema::time, H5T_IEEE_F64LE, cube, fill_nan(), chunk),
            "time of one operation on one rank", "s");
+  describe(create(group.get(), schema::host_time, H5T_IEEE_F64LE, cube, fill_nan(), chunk),
+           "time of one operation on one rank by the host's clock, where `time` is the device's", "s");
   describe(create(group.get(), schema::begin, H5T_IEEE_F64LE, cube, fill_nan(), chunk),
            "start of the operation on the global clock", "s");
   {
@@ -537,6 +556,8 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
   static constexpr std::array<std::int8_t, 4> stop_values{-1, 0, 1, 2};
   static_cast<void>(
       flag_column(schema::stop_reason, "why sampling stopped", stop_values, "none converged budget max_samples", -1));
+  static constexpr std::array<std::int8_t, 2> timer_values{0, 1};
+  static_cast<void>(flag_column(schema::timer, "whose clock `time` is from", timer_values, "host device", 0));
   describe(create(group.get(), schema::warmup_steps, H5T_STD_I32LE, std::span(&cases, 1), zero_fill),
            "steps before the first sample");
   static constexpr std::int32_t one_operation = 1;
@@ -597,6 +618,48 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
   }
   write_parameters(group, suite, cases);
   write_figures(group, suite, cases);
+}
+
+void Writer::State::write_telemetry_structure(hid_t parent, const RunHeader& header, const Handle& rank_scale) {
+  telemetry = header.telemetry;
+  telemetry_ticks = static_cast<std::size_t>(header.telemetry_ticks);
+  const Handle group = create_group(parent, schema::telemetry);
+  const Dimension self{telemetry_ticks, H5I_INVALID_HID};
+  const Handle tick_scale = create(group.get(), schema::tick, H5T_STD_I32LE, std::span(&self, 1), zero_fill);
+  check(H5DSset_scale(tick_scale.get(), schema::tick), "H5DSset_scale");
+  std::vector<std::int32_t> positions(telemetry_ticks);
+  std::iota(positions.begin(), positions.end(), 0);
+  write_all(tick_scale, H5T_NATIVE_INT32, positions);
+
+  const Dimension by_rank{ranks, rank_scale.get()};
+  const std::array<Dimension, 2> rank_tick{by_rank, Dimension{telemetry_ticks, tick_scale.get()}};
+  const std::array<hsize_t, 2> chunk{1, telemetry_ticks};
+  describe(create(group.get(), schema::telemetry_time, H5T_IEEE_F64LE, rank_tick, fill_nan(), chunk),
+           "when the tick was read, or the first reading of it, on the global clock", "s");
+  describe(create(group.get(), schema::telemetry_ticks, H5T_STD_I32LE, std::span(&by_rank, 1), zero_fill),
+           "number of ticks");
+  describe(create(group.get(), schema::telemetry_readings, H5T_STD_I32LE, std::span(&by_rank, 1), zero_fill),
+           "readings that fell together in a tick: levels are their mean, counters the last, bit masks their union");
+  describe(create(group.get(), schema::telemetry_cost, H5T_IEEE_F64LE, std::span(&by_rank, 1), fill_nan()),
+           "CPU time that reading took, as a share of the time of the run", "1");
+  for (const TelemetryColumn& column : telemetry) {
+    const bool is_mask = column.kind == "bits";
+    const Handle dataset = is_mask
+                               ? create(group.get(), column.name.c_str(), H5T_STD_U32LE, rank_tick, zero_fill, chunk)
+                               : create(group.get(), column.name.c_str(), H5T_IEEE_F32LE, rank_tick, fill_nan(), chunk);
+    describe(dataset, column.long_name, column.unit);
+    set_text_attribute(dataset.get(), schema::telemetry_kind, column.kind);
+    if (!is_mask || column.bits.empty()) continue;
+    std::vector<std::uint32_t> masks;
+    std::string meanings;
+    for (const auto& [mask, meaning] : column.bits) {
+      masks.push_back(mask);
+      meanings += (meanings.empty() ? "" : " ") + meaning;
+    }
+    set_number_attribute<std::uint32_t>(dataset.get(), schema::flag_masks, H5T_STD_U32LE, H5T_NATIVE_UINT32, masks,
+                                        false);
+    set_text_attribute(dataset.get(), schema::flag_meanings, meanings);
+  }
 }
 
 void Writer::State::write_parameters(const Handle& group, const SuiteHeader& suite, const Dimension& cases) {
@@ -747,8 +810,8 @@ void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& 
   const auto valid_count = [&](std::int32_t n) { return n >= 0 && n <= block.columns; };
   if (block.columns < 0 || columns > state.max_samples || block.first_rank < 0 ||
       static_cast<std::size_t>(block.first_rank) + ranks > state.ranks || block.time.size() != values ||
-      !fits(block.begin.size(), values) || !fits(block.flags.size(), values) || !fits(block.switches.size(), values) ||
-      !fits(block.probe.size(), values) || !fits(block.steal.size(), values) ||
+      !fits(block.begin.size(), values) || !fits(block.host_time.size(), values) || !fits(block.flags.size(), values) ||
+      !fits(block.switches.size(), values) || !fits(block.probe.size(), values) || !fits(block.steal.size(), values) ||
       !fits(block.verify_error.size(), ranks) || !fits(block.digest.size(), ranks) ||
       !fits(block.partner.size(), ranks) || !std::all_of(block.samples.begin(), block.samples.end(), valid_count)) {
     throw Error(ExitCode::internal, "results", 0, "",
@@ -772,6 +835,9 @@ void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& 
         }
       };
       write_cube(schema::time, H5T_NATIVE_DOUBLE, block.time, not_a_number);
+      const bool some_by_device =
+          std::any_of(block.host_time.begin(), block.host_time.end(), [](double t) { return t == t; });
+      if (some_by_device) write_cube(schema::host_time, H5T_NATIVE_DOUBLE, block.host_time, not_a_number);
       write_cube(schema::begin, H5T_NATIVE_DOUBLE, block.begin, not_a_number);
       write_cube(schema::flags, H5T_NATIVE_UINT8, block.flags, std::uint8_t{0});
       write_cube(schema::switches, H5T_NATIVE_UINT16, block.switches, std::uint16_t{0});
@@ -818,6 +884,7 @@ void Writer::finish_case(std::size_t suite, std::size_t which, const CaseOutcome
                  message_bytes(outcome.message).data());
     }
     write_one(file, name + schema::stop_reason, H5T_NATIVE_INT8, which, static_cast<std::int8_t>(outcome.stop_reason));
+    write_one(file, name + schema::timer, H5T_NATIVE_INT8, which, static_cast<std::int8_t>(outcome.timer));
     write_one(file, name + schema::warmup_steps, H5T_NATIVE_INT32, which,
               static_cast<std::int32_t>(outcome.warmup_steps));
     write_one(file, name + schema::operations, H5T_NATIVE_INT32, which, static_cast<std::int32_t>(outcome.operations));
@@ -834,6 +901,48 @@ void Writer::finish_case(std::size_t suite, std::size_t which, const CaseOutcome
   } else {
     state.finished.erase({suite, which});
   }
+}
+
+void Writer::write_telemetry(const TelemetryBlock& block) {
+  State& state = *state_;
+  const std::size_t ranks = block.ticks.size();
+  const auto columns = static_cast<std::size_t>(std::max(block.columns, 0));
+  const auto is_whole = [&](const auto& values) { return values.size() == ranks * columns; };
+  if (state.file.get() < 0 || block.columns < 0 || columns > state.telemetry_ticks || block.first_rank < 0 ||
+      static_cast<std::size_t>(block.first_rank) + ranks > state.ranks || block.readings.size() != ranks ||
+      block.cost.size() != ranks || !is_whole(block.time) || block.values.size() != state.telemetry.size() ||
+      !std::all_of(block.values.begin(), block.values.end(), is_whole)) {
+    throw Error(ExitCode::internal, "results", 0, "", "telemetry has sizes that do not fit together");
+  }
+  if (ranks == 0) return;
+  state.guarded([&] {
+    const hid_t file = state.file.get();
+    const std::string folder = fmt::format("/{}/", schema::telemetry);
+    const std::array<hsize_t, 2> start{static_cast<hsize_t>(block.first_rank), 0};
+    const std::array<hsize_t, 2> shape{ranks, columns};
+    const auto by_rank = [&](const char* name, hid_t type, const auto& values) {
+      write_part(file, folder + name, type, std::span(start).first<1>(), std::span(shape).first<1>(), values.data());
+    };
+    by_rank(schema::telemetry_readings, H5T_NATIVE_INT32, block.readings);
+    by_rank(schema::telemetry_cost, H5T_NATIVE_DOUBLE, block.cost);
+    if (columns > 0) {
+      write_part(file, folder + schema::telemetry_time, H5T_NATIVE_DOUBLE, start, shape, block.time.data());
+      for (std::size_t c = 0; c < state.telemetry.size(); ++c) {
+        const std::string name = folder + state.telemetry[c].name;
+        if (state.telemetry[c].kind != "bits") {
+          write_part(file, name, H5T_NATIVE_FLOAT, start, shape, block.values[c].data());
+          continue;
+        }
+        std::vector<std::uint32_t> masks;
+        for (const float value : block.values[c])
+          masks.push_back(value >= 0.0F ? static_cast<std::uint32_t>(value) : 0U);
+        write_part(file, name, H5T_NATIVE_UINT32, start, shape, masks.data());
+      }
+    }
+    // Last: what stands behind it was there before it.
+    by_rank(schema::telemetry_ticks, H5T_NATIVE_INT32, block.ticks);
+    check(H5Fflush(file, H5F_SCOPE_LOCAL), "H5Fflush");
+  });
 }
 
 void Writer::finish() {

@@ -10,6 +10,7 @@
 
 #include "common/backends/token_kernels.hpp"
 #include "common/core/data_type.hpp"
+#include "common/system/telemetry.hpp"
 
 namespace rackproof {
 
@@ -118,6 +119,8 @@ class Device {
   /// What else identifies and places the part, by name, for the record: "uuid", "pci_bus_id", "numa_node", "driver".
   [[nodiscard]] virtual std::map<std::string, std::string> facts() const { return {}; }
   [[nodiscard]] virtual bool is_fake() const { return false; }
+  /// False once an error was thrown after which nothing can run on it any more.
+  [[nodiscard]] virtual bool is_usable() const { return true; }
   [[nodiscard]] virtual int threads() const = 0;
   /// Bytes that this rank may still allocate (its share where ranks share the memory).
   [[nodiscard]] virtual std::size_t memory_available() const = 0;
@@ -148,6 +151,8 @@ class Device {
   [[nodiscard]] virtual std::unique_ptr<Recording> record(std::function<void()> work);
   /// Null: this device keeps no time of its own; the host's is that of the device.
   [[nodiscard]] virtual std::unique_ptr<DeviceTimer> make_timer() { return nullptr; }
+  /// What the part feels, by name, to be read while it works; null: it does not tell. May outlive the device.
+  [[nodiscard]] virtual std::unique_ptr<TelemetrySource> telemetry() { return nullptr; }
   /// Peak rates; measured where no data sheet can be had. Takes about a second; ranks call it at the same time.
   [[nodiscard]] virtual Peaks measure_peaks() = 0;
 };

@@ -1,8 +1,11 @@
 #include "common/measure/sampler.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
+#include <utility>
 
 #include "common/core/error.hpp"
 #include "common/measure/disturbance.hpp"
@@ -35,6 +38,7 @@ class Batches {
         began_(clock.local().now()),
         begin_(largest_batch),
         time_(largest_batch),
+        host_time_(largest_batch),
         starts_(largest_batch),
         flags_(largest_batch),
         switches_(largest_batch),
@@ -78,6 +82,7 @@ class Batches {
     };
     append(samples.begin, begin_);
     append(samples.time, time_);
+    append(samples.host_time, host_time_);
     append(samples.flags, flags_);
     append(samples.switches, switches_);
     append(samples.probe, probe_);
@@ -107,7 +112,12 @@ class Batches {
     const double end = local.now();
     begin_[i] = begin;
     time_[i] = end - begin;
+    host_time_[i] = std::numeric_limits<double>::quiet_NaN();
     starts_[i] = start;
+    if (workload_.is_collective()) return;  // whose figure is made of instants on the global clock
+    if (const double seconds = workload_.device_seconds(); std::isfinite(seconds)) {
+      host_time_[i] = std::exchange(time_[i], seconds);
+    }
   }
 
   void stream(std::size_t i) {
@@ -122,6 +132,7 @@ class Batches {
     const double end = local.now();
     begin_[i] = begin;
     time_[i] = (end - begin) / operations_;
+    host_time_[i] = std::numeric_limits<double>::quiet_NaN();
     starts_[i] = Punctuality::on_time;
     delays_[i] = 0.0;
   }
@@ -173,6 +184,7 @@ class Batches {
   std::size_t count_ = 0;
   std::vector<double> begin_;
   std::vector<double> time_;
+  std::vector<double> host_time_;
   std::vector<Punctuality> starts_;
   std::vector<std::uint8_t> flags_;
   std::vector<std::uint16_t> switches_;
@@ -226,7 +238,7 @@ Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalC
                 StartMode start) {
   Samples samples;
   const auto capacity = static_cast<std::size_t>(std::max(rule.max_samples, fewest_samples));
-  for (auto* column : {&samples.begin, &samples.time, &samples.figure}) column->reserve(capacity);
+  for (auto* column : {&samples.begin, &samples.time, &samples.host_time, &samples.figure}) column->reserve(capacity);
   for (auto* column : {&samples.probe, &samples.steal}) column->reserve(capacity);
   samples.flags.reserve(capacity);
   samples.switches.reserve(capacity);
@@ -252,7 +264,10 @@ Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalC
     samples.stop_reason = taken >= rule.max_samples ? StopReason::max_samples : StopReason::budget;
   }
   for (std::size_t i = 0; i < samples.figure.size(); ++i) {
-    if (reading > clock_reading_share * samples.figure[i] * samples.operations) samples.flags[i] |= sample_short;
+    const bool by_host = std::isnan(samples.host_time[i]);
+    if (by_host && reading > clock_reading_share * samples.figure[i] * samples.operations) {
+      samples.flags[i] |= sample_short;
+    }
   }
   samples.clock_error_before = clock.error();
   samples.clock_error_after = clock.residual();

@@ -21,7 +21,10 @@ enum SampleFlag : std::uint8_t {
 /// What one rank saw. All vectors have one entry a sample, warm-up excluded.
 struct Samples {
   std::vector<double> begin;  ///< s, global clock
-  std::vector<double> time;   ///< s, end - begin; streamed: divided by `operations`
+  /// s, end - begin; streamed: divided by `operations`. Where the workload tells device_seconds(), and is not
+  /// collective: these.
+  std::vector<double> time;
+  std::vector<double> host_time;  ///< s, end - begin, where `time` is the device's; else NaN
   std::vector<std::uint8_t> flags;
   /// Involuntary context switches of this rank from before the start to after the end, at most 65535.
   std::vector<std::uint16_t> switches;

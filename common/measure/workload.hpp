@@ -59,7 +59,7 @@ class Workload {
   /// Returns when every step so far is complete on this rank. Timed too: once a step, in streamed mode once a row.
   virtual void finish() {}
   /// Seconds that the last step took by the device's own clock; NaN where it keeps none. Called after finish(), not
-  /// timed, in isolated mode alone.
+  /// timed, in isolated mode alone, and not of collective workloads. What is finite is the sample's time.
   [[nodiscard]] virtual double device_seconds() { return std::numeric_limits<double>::quiet_NaN(); }
   /// Checks the output of the last step(). Collective if the workload is.
   virtual Verification verify() = 0;

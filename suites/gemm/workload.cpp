@@ -97,7 +97,8 @@ class GemmWorkload final : public Workload {
                          context.options.cold_buffers, device_.cache_bytes(), device_.memory_available())),
         a_(device_, a_bytes(), sets_),
         weights_(device_, plan_->weight_bytes(), sets_),
-        c_(device_, c_bytes(), sets_) {
+        c_(device_, c_bytes(), sets_),
+        timer_(device_.make_timer()) {
     a_.fill_all(device_, make_operand<In>(count_of(shape_.m, shape_.k), stream_a_).data());
     fill_weights();
     c_.fill_all(device_, std::vector<Out>(count_of(shape_.m, shape_.n), poison<Out>()).data());
@@ -114,7 +115,13 @@ class GemmWorkload final : public Workload {
     device_.synchronize();
   }
 
-  void step() override { plan_->run(a_.set(current_), weights_.set(current_), c_.set(current_)); }
+  void step() override {
+    if (timer_) timer_->begin();
+    plan_->run(a_.set(current_), weights_.set(current_), c_.set(current_));
+    if (timer_) timer_->end();
+  }
+
+  [[nodiscard]] double device_seconds() override { return timer_ ? timer_->seconds() : Workload::device_seconds(); }
 
   void finish() override { device_.synchronize(); }
 
@@ -172,6 +179,7 @@ class GemmWorkload final : public Workload {
   Pool a_;
   Pool weights_;
   Pool c_;
+  std::unique_ptr<DeviceTimer> timer_;  ///< null: the host's clock is the device's
   std::size_t current_ = 0;
   std::uint64_t steps_ = 0;
 };

@@ -6,8 +6,25 @@
 namespace rackproof::cuda {
 namespace {
 
-bool is_for_the_user(cudaError_t code) {
-  return code == cudaErrorInsufficientDriver || code == cudaErrorNoDevice || code == cudaErrorInvalidDevice;
+ExitCode exit_code_of(cudaError_t code) {
+  switch (code) {
+    case cudaErrorInsufficientDriver:
+    case cudaErrorNoDevice:
+    case cudaErrorInvalidDevice:
+      return ExitCode::usage;
+    case cudaErrorInvalidValue:
+    case cudaErrorInvalidConfiguration:
+    case cudaErrorInvalidDevicePointer:
+    case cudaErrorInvalidResourceHandle:
+    case cudaErrorInvalidDeviceFunction:
+    case cudaErrorLaunchOutOfResources:
+      return ExitCode::internal;
+    default:
+      // What cannot be captured into a graph.
+      return code >= cudaErrorStreamCaptureUnsupported && code <= cudaErrorStreamCaptureWrongThread
+                 ? ExitCode::internal
+                 : ExitCode::infrastructure;
+  }
 }
 
 std::string remedy(cudaError_t code) {
@@ -20,27 +37,67 @@ std::string remedy(cudaError_t code) {
       return "the GPU's memory is full; stop what else uses it, or choose a smaller case";
     case cudaErrorECCUncorrectable:
       return "an uncorrectable memory error; drain the node and reset or replace the GPU";
+    case cudaErrorNvlinkUncorrectable:
+      return "an NVLink failed; drain the node and look at its links with nvidia-smi nvlink -e";
     case cudaErrorDevicesUnavailable:
       return "the GPU is in use or in exclusive mode; stop what else uses it";
+    case cudaErrorNoKernelImageForDevice:
+      return "this build has no code for this GPU; configure it with RACKPROOF_CUDA_ARCHITECTURES for it";
+    case cudaErrorSystemNotReady:
+      return "the GPUs' fabric is not ready; start nvidia-fabricmanager on the node";
     default:
-      return "see the kernel log of the node for an Xid, then drain it or run again";
+      return exit_code_of(code) == ExitCode::internal ? "a defect of rackproof; please report it"
+                                                      : "see the kernel log of the node for an Xid, then drain it or "
+                                                        "run again";
   }
 }
 
 }  // namespace
 
+bool is_sticky(cudaError_t code) {
+  // By number where older toolkits lack the name.
+  constexpr int contained = 226;
+  constexpr int tensor_memory_leak = 721;
+  switch (static_cast<int>(code)) {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case contained:
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorContextIsDestroyed:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case tensor_memory_leak:
+    case cudaErrorMpsClientTerminated:
+    case cudaErrorExternalDevice:
+    case cudaErrorUnknown:
+      return true;
+    default:
+      return false;
+  }
+}
+
 void check(cudaError_t code, const char* call, const Place& place) {
   if (code == cudaSuccess) return;
   // Errors stick to the runtime until they are asked for.
   (void)cudaGetLastError();
-  throw Error(is_for_the_user(code) ? ExitCode::usage : ExitCode::infrastructure, "cuda", static_cast<int>(code), call,
+  throw Error(exit_code_of(code), "cuda", static_cast<int>(code), call,
               fmt::format("{}: {}", cudaGetErrorString(code), remedy(code)), place);
 }
 
 void log_unless_success(cudaError_t code, const char* call) noexcept {
   if (code == cudaSuccess) return;
+  (void)cudaGetLastError();
   try {
-    spdlog::warn("{}: {}", call, cudaGetErrorString(code));
+    // Of a GPU that is lost somebody has told already, and every handle on it fails alike. Nor is there anything to
+    // tell when the runtime has gone before us.
+    const bool is_known = is_sticky(code) || code == cudaErrorCudartUnloading;
+    spdlog::log(is_known ? spdlog::level::debug : spdlog::level::warn, "{}: {}", call, cudaGetErrorString(code));
   } catch (...) {  // NOLINT(bugprone-empty-catch): there is nothing left to tell it to
   }
 }

@@ -3,46 +3,94 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
+#include <thread>
+#include <utility>
 
+#include "common/backends/cuda/buffers.hpp"
+#include "common/backends/cuda/data_sheet.hpp"
+#include "common/backends/cuda/event_timer.hpp"
+#include "common/backends/cuda/graph_recording.hpp"
+#include "common/backends/cuda/measured_peaks.hpp"
+#include "common/backends/cuda/nvml_telemetry.hpp"
+#include "common/backends/host/threads.hpp"
 #include "common/core/units.hpp"
+#include "common/system/identity.hpp"
+#include "common/system/pci.hpp"
 
 namespace rackproof::cuda {
 namespace {
 
-class CudaBuffer final : public Buffer {
- public:
-  explicit CudaBuffer(void* data, std::size_t bytes) : data_(data), bytes_(bytes) {}
-  ~CudaBuffer() override { log_unless_success(cudaFree(data_), "cudaFree"); }
-  [[nodiscard]] void* data() const noexcept override { return data_; }
-  [[nodiscard]] std::size_t bytes() const noexcept override { return bytes_; }
+/// Compute capability that the oldest code in this build is for.
+constexpr int oldest_capability = 80;
+/// Copies of less pageable memory are left to the driver.
+constexpr std::size_t large_copy = std::size_t{4} << 20U;
 
- private:
-  void* data_;
-  std::size_t bytes_;
-};
+/// "13.0" for 13000
+std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
-int choose_index(const DeviceRequest& request) {
+int driver_version() {
+  int version = 0;
+  check(cudaDriverGetVersion(&version), "cudaDriverGetVersion");
+  return version;
+}
+
+int runtime_version() {
+  int version = 0;
+  check(cudaRuntimeGetVersion(&version), "cudaRuntimeGetVersion");
+  return version;
+}
+
+Error usage_error_here(cudaError_t code, const std::string& what) {
+  return {ExitCode::usage, "cuda", static_cast<int>(code), "cudaGetDeviceCount", what, {.host = host_name()}};
+}
+
+/// Throws Error that tells a missing driver, an old one and a missing GPU apart.
+int count_or_explain() {
   int devices = 0;
-  check(cudaGetDeviceCount(&devices), "cudaGetDeviceCount");
-  if (devices == 1) return 0;  // one a task, as Slurm gives them
-  if (request.local_rank >= devices) {
-    throw usage_error(
-        fmt::format("{} ranks on this node, but {} GPUs: start one rank a GPU", request.ranks_on_node, devices));
+  const cudaError_t code = cudaGetDeviceCount(&devices);
+  if (code == cudaSuccess && devices > 0) return devices;
+  (void)cudaGetLastError();
+  constexpr std::string_view otherwise = "or run with --device host";
+  const int driver = driver_version();
+  if (driver == 0) {
+    throw usage_error_here(code,
+                           fmt::format("--device cuda: no NVIDIA driver is loaded on this node; load it (nvidia-smi "
+                                       "must work), {}",
+                                       otherwise));
   }
-  return request.local_rank;
+  if (code == cudaErrorInsufficientDriver) {
+    throw usage_error_here(code, fmt::format("--device cuda: the NVIDIA driver is for CUDA {}, older than the CUDA {} "
+                                             "runtime; install a newer driver, build with an older CUDA Toolkit, {}",
+                                             version_text(driver), version_text(runtime_version()), otherwise));
+  }
+  if (code == cudaSuccess || code == cudaErrorNoDevice || code == cudaErrorInvalidDevice) {
+    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    throw usage_error_here(
+        code, fmt::format("--device cuda: no GPU is visible (CUDA_VISIBLE_DEVICES is {}); see 'nvidia-smi -L', ask the "
+                          "scheduler for GPUs, {}",
+                          visible == nullptr ? "not set" : "'" + printable(visible) + "'", otherwise));
+  }
+  check(code, "cudaGetDeviceCount", {.host = host_name()});
+  return devices;
 }
 
-cudaDeviceProp read_properties(int index) {
-  check(cudaSetDevice(index), "cudaSetDevice");
+cudaDeviceProp open_properties(int index) {
+  const Place place{.host = host_name(), .rank = -1, .device = fmt::format("cuda:{}", index)};
+  check(cudaSetDevice(index), "cudaSetDevice", place);
   cudaDeviceProp properties{};
-  check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties", place);
+  if (10 * properties.major + properties.minor < oldest_capability) {
+    throw Error(
+        ExitCode::usage, "cuda", 0, "",
+        fmt::format("--device cuda: {} has compute capability {}.{}, and rackproof needs {}.{} or later; run with "
+                    "--device host",
+                    properties.name, properties.major, properties.minor, oldest_capability / 10,
+                    oldest_capability % 10),
+        place);
+  }
   return properties;
-}
-
-Stream make_stream() {
-  cudaStream_t stream = nullptr;
-  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  return Stream(stream);
 }
 
 std::string uuid_text(const cudaUUID_t& uuid) {
@@ -54,6 +102,24 @@ std::string uuid_text(const cudaUUID_t& uuid) {
   return text;
 }
 
+std::string pci_text(const cudaDeviceProp& properties) {
+  return fmt::format("{:04x}:{:02x}:{:02x}.0", properties.pciDomainID, properties.pciBusID, properties.pciDeviceID);
+}
+
+std::optional<NvmlGpu> find_gpu(const std::shared_ptr<const Nvml>& nvml, const std::string& uuid,
+                                const std::string& pci_bus_id) {
+  if (nvml == nullptr) return std::nullopt;
+  const nvml::Device device = nvml->find(uuid, pci_bus_id);
+  if (device == nullptr) return std::nullopt;
+  return NvmlGpu(nvml, device);
+}
+
+Stream make_stream(const CudaDevice& device) {
+  cudaStream_t stream = nullptr;
+  device.require(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return Stream(stream);
+}
+
 }  // namespace
 
 int count_devices() {
@@ -63,53 +129,188 @@ int count_devices() {
   return found ? devices : 0;
 }
 
-CudaDevice::CudaDevice(const DeviceRequest& request)
-    : index_(choose_index(request)),
-      threads_(std::max(1, request.threads)),
-      properties_(read_properties(index_)),
-      stream_(make_stream()) {}
+int choose_device(int devices, const DeviceRequest& request, const char* visible) {
+  if (devices == 1 && visible != nullptr) return 0;
+  if (request.local_rank < devices) return request.local_rank;
+  throw Error(ExitCode::usage, "cuda", 0, "",
+              fmt::format("{} ranks on this node, but {} GPU{} visible{}: start one rank a GPU (mpirun -N {}, srun "
+                          "--ntasks-per-node={}), or run with --device host",
+                          request.ranks_on_node, devices, devices == 1 ? " is" : "s are",
+                          visible == nullptr ? "" : fmt::format(" (CUDA_VISIBLE_DEVICES is '{}')", printable(visible)),
+                          devices, devices),
+              {.host = host_name()});
+}
 
-std::string CudaDevice::serial() const { return uuid_text(properties_.uuid); }
+bool computes(int capability, DataType type) {
+  switch (type) {
+    case DataType::f8e4m3:
+    case DataType::f8e5m2:
+      return capability >= 89;
+    case DataType::f4e2m1:
+      return capability >= 100;
+    default:
+      return capability >= oldest_capability;
+  }
+}
+
+CudaDevice::CudaDevice(const DeviceRequest& request)
+    : broken_(std::make_shared<std::atomic<bool>>(false)),
+      index_(choose_device(count_or_explain(), request, std::getenv("CUDA_VISIBLE_DEVICES"))),
+      threads_(host::set_threads_of_rank(host::read_cpu(), request)),
+      properties_(open_properties(index_)),
+      uuid_(uuid_text(properties_.uuid)),
+      pci_bus_id_(pci_text(properties_)),
+      nvml_(Nvml::load()),
+      gpu_(find_gpu(nvml_, uuid_, pci_bus_id_)),
+      serial_(gpu_ ? gpu_->serial() : std::string()),
+      facts_(find_facts()),
+      stream_(make_stream(*this)) {}
+
+CudaDevice::~CudaDevice() = default;
+
+std::string CudaDevice::serial() const { return serial_.empty() ? uuid_ : serial_; }
 std::string CudaDevice::id() const { return fmt::format("cuda:{}", index_); }
-std::map<std::string, std::string> CudaDevice::facts() const { return {{"uuid", uuid_text(properties_.uuid)}}; }
-Place CudaDevice::place() const { return {.host = "", .rank = -1, .device = id() + " " + uuid_text(properties_.uuid)}; }
+bool CudaDevice::is_fake() const { return std::string_view(properties_.name).find("[fake]") != std::string_view::npos; }
+
+Place CudaDevice::place() const {
+  std::string device = fmt::format("{} {}", id(), uuid_);
+  if (!serial_.empty()) device += " serial " + serial_;
+  return {.host = host_name(), .rank = -1, .device = device};
+}
+
+std::map<std::string, std::string> CudaDevice::find_facts() const {
+  std::map<std::string, std::string> facts{
+      {"uuid", uuid_},
+      {"pci_bus_id", pci_bus_id_},
+      {"compute_capability", fmt::format("{}.{}", properties_.major, properties_.minor)},
+      {"multiprocessors", fmt::format("{}", properties_.multiProcessorCount)},
+      {"memory_bytes", fmt::format("{}", properties_.totalGlobalMem)},
+      {"ecc", properties_.ECCEnabled != 0 ? "on" : "off"},
+      {"cuda_driver", version_text(driver_version())},
+      {"cuda_runtime", version_text(runtime_version())},
+      {"host_threads", fmt::format("{}", threads_)}};
+  if (const int node = numa_node_of_pci(pci_bus_id_); node >= 0) facts["numa_node"] = fmt::format("{}", node);
+  if (const NearestInterfaces near = nearest_interfaces(pci_bus_id_); !near.names.empty()) {
+    facts["nearest_interfaces"] = fmt::format("{}", fmt::join(near.names, ","));
+    facts["nearest_interfaces_through"] = to_string(near.distance);
+  }
+  if (nvml_ != nullptr) facts["driver"] = nvml_->driver_version();
+  if (!gpu_) return facts;
+  facts["serial"] = serial_;
+  if (const auto limit = gpu_->power_limit()) facts["power_limit_watts"] = fmt::format("{:.0f}", *limit);
+  if (const auto generation = gpu_->pcie_generation()) facts["pcie_generation"] = fmt::format("{}", *generation);
+  if (const auto width = gpu_->pcie_width()) facts["pcie_width"] = fmt::format("{}", *width);
+  if (const auto links = gpu_->nvlinks()) facts["nvlinks_active"] = fmt::format("{}", links->active);
+  return facts;
+}
+
+void CudaDevice::require(cudaError_t code, const char* call) const {
+  if (code == cudaSuccess) return;
+  if (is_sticky(code)) {
+    broken_->store(true);
+    if (gpu_ && gpu_->is_lost()) {
+      throw Error(
+          ExitCode::infrastructure, "cuda", static_cast<int>(code), call,
+          fmt::format("{}: the driver has lost the GPU (off the bus, or in need of a reset); drain the node and "
+                      "see its kernel log for an Xid",
+                      cudaGetErrorString(code)),
+          place());
+    }
+  }
+  check(code, call, place());
+}
 
 std::size_t CudaDevice::memory_available() const {
   std::size_t available = 0;
   std::size_t total = 0;
-  check(cudaMemGetInfo(&available, &total), "cudaMemGetInfo", place());
-  return available;
+  require(cudaMemGetInfo(&available, &total), "cudaMemGetInfo");
+  constexpr std::size_t largest_reserve = std::size_t{1} << 30U;
+  return available - std::min(available, std::min(total / 32, largest_reserve));
 }
 
 std::size_t CudaDevice::cache_bytes() const { return static_cast<std::size_t>(properties_.l2CacheSize); }
+bool CudaDevice::supports(DataType type) const { return computes(capability(), type); }
 
-std::unique_ptr<Buffer> CudaDevice::allocate(std::size_t bytes) {
-  void* data = nullptr;
-  check(cudaMalloc(&data, std::max<std::size_t>(bytes, 1)), "cudaMalloc", place());
-  return std::make_unique<CudaBuffer>(data, bytes);
+std::unique_ptr<Buffer> CudaDevice::allocate(std::size_t bytes) { return make_device_buffer(*this, broken_, bytes); }
+
+std::unique_ptr<Buffer> CudaDevice::allocate_pinned(std::size_t bytes) {
+  return make_pinned_buffer(*this, broken_, bytes);
+}
+
+bool CudaDevice::wants_staging(const void* host, std::size_t bytes) const {
+  if (bytes < large_copy) return false;
+  cudaPointerAttributes attributes{};
+  require(cudaPointerGetAttributes(&attributes, host), "cudaPointerGetAttributes");
+  return attributes.type == cudaMemoryTypeUnregistered;
+}
+
+Staging& CudaDevice::staging() {
+  if (!staging_) staging_ = std::make_unique<Staging>(*this);
+  return *staging_;
 }
 
 void CudaDevice::copy_to_device(void* device, const void* host, std::size_t bytes) {
-  // From pageable memory: returns when the data have left it.
-  check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync", place());
+  if (bytes == 0) return;
+  if (wants_staging(host, bytes)) return staging().to_device(device, host, bytes);
+  require(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
+  // Pageable memory has been read by now on most systems, but not where the GPU reads it by itself (GH200).
   synchronize();
 }
 
 void CudaDevice::copy_to_host(void* host, const void* device, std::size_t bytes) {
-  check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream()), "cudaMemcpyAsync", place());
+  if (bytes == 0) return;
+  if (wants_staging(host, bytes)) return staging().to_host(host, device, bytes);
+  require(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream()), "cudaMemcpyAsync");
   synchronize();
 }
 
 void CudaDevice::copy(void* to, const void* from, std::size_t bytes) {
-  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream()), "cudaMemcpyAsync", place());
+  require(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream()), "cudaMemcpyAsync");
+}
+
+template <typename Query>
+void CudaDevice::poll(Query&& query, const char* call) const {
+  constexpr int polls_before_yielding = 1000;
+  cudaError_t state = cudaErrorNotReady;
+  for (int polls = 0; (state = query()) == cudaErrorNotReady; ++polls) {
+    // "Not ready" is kept as the last error.
+    (void)cudaGetLastError();
+    if (while_waiting_) {
+      try {
+        while_waiting_();
+      } catch (...) {
+        // What is still running may never end: nothing may wait for it any more.
+        broken_->store(true);
+        throw;
+      }
+    }
+    if (polls > polls_before_yielding) std::this_thread::yield();
+  }
+  require(state, call);
 }
 
 void CudaDevice::synchronize() {
-  cudaError_t state = cudaErrorNotReady;
-  while ((state = cudaStreamQuery(stream())) == cudaErrorNotReady) {
-    if (while_waiting_) while_waiting_();
-  }
-  check(state, "cudaStreamQuery", place());
+  poll([this] { return cudaStreamQuery(stream()); }, "cudaStreamQuery");
+}
+
+void CudaDevice::wait(cudaEvent_t event) const {
+  poll([event] { return cudaEventQuery(event); }, "cudaEventQuery");
+}
+
+std::unique_ptr<Recording> CudaDevice::record(std::function<void()> work) {
+  return record_graph(*this, std::move(work));
+}
+
+std::unique_ptr<DeviceTimer> CudaDevice::make_timer() { return make_event_timer(*this); }
+
+std::unique_ptr<TelemetrySource> CudaDevice::telemetry() {
+  if (!gpu_) return nullptr;
+  return make_nvml_telemetry(*gpu_);
+}
+
+Peaks CudaDevice::measure_peaks() {
+  if (const auto peaks = data_sheet_peaks(name())) return *peaks;
+  return measure_gpu_peaks(*this);
 }
 
 }  // namespace rackproof::cuda

@@ -3,57 +3,108 @@
 
 #include <cuda_runtime_api.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/backends/backend.hpp"
 #include "common/backends/cuda/handles.hpp"
+#include "common/backends/cuda/nvml.hpp"
 #include "common/backends/device.hpp"
 
 namespace rackproof::cuda {
 
+class Staging;
+
 /// GPUs that this process sees; 0 where there is no driver, or none that this runtime can use.
 [[nodiscard]] int count_devices();
 
-/// The GPU of one rank: by its local rank among those that the process sees; the only one where it sees but one
-/// (Slurm's CUDA_VISIBLE_DEVICES, one a task). All work goes to one stream of it.
+/// Which of `devices` visible GPUs the rank takes: the only one where the environment gave each rank its own
+/// (`visible`: CUDA_VISIBLE_DEVICES, or null), else by local rank. Throws Error (usage) where there are fewer GPUs than
+/// ranks.
+[[nodiscard]] int choose_device(int devices, const DeviceRequest& request, const char* visible);
+
+/// Does a GPU of this compute capability (10 major + minor) compute the type? fp8 from 8.9, fp4 from 10.0.
+[[nodiscard]] bool computes(int capability, DataType type);
+
+/// True once the process can use its GPU no more. Shared with what lives on the GPU: then freeing it is left to the end
+/// of the process, for it might wait for ever.
+using Broken = std::shared_ptr<std::atomic<bool>>;
+
+/// The GPU of one rank. All work goes to one stream of it. Sets the threads of OpenMP, as the host's device does.
+/// Its errors name host, UUID and serial number.
 class CudaDevice final : public Device {
  public:
+  /// Throws Error: usage where there is no driver or an old one, no GPU, fewer GPUs than ranks, or one older than this
+  /// build; infrastructure where the GPU cannot be used.
   explicit CudaDevice(const DeviceRequest& request);
+  ~CudaDevice() override;
 
   [[nodiscard]] std::string name() const override { return properties_.name; }
+  /// Of the board; its UUID where the driver does not tell.
   [[nodiscard]] std::string serial() const override;
   [[nodiscard]] std::string id() const override;
-  [[nodiscard]] std::map<std::string, std::string> facts() const override;
+  [[nodiscard]] std::map<std::string, std::string> facts() const override { return facts_; }
+  [[nodiscard]] bool is_fake() const override;
+  [[nodiscard]] bool is_usable() const override { return !broken_->load(); }
   [[nodiscard]] int threads() const override { return threads_; }
+  /// What is free, less a reserve for what libraries take when they are first used.
   [[nodiscard]] std::size_t memory_available() const override;
   [[nodiscard]] std::size_t cache_bytes() const override;
   [[nodiscard]] bool supports(DataType type) const override;
   [[nodiscard]] std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
+  /// Host memory that the GPU reaches by itself.
+  [[nodiscard]] std::unique_ptr<Buffer> allocate_pinned(std::size_t bytes);
   void copy_to_device(void* device, const void* host, std::size_t bytes) override;
   void copy_to_host(void* host, const void* device, std::size_t bytes) override;
   void copy(void* to, const void* from, std::size_t bytes) override;
   [[nodiscard]] std::unique_ptr<Matmul> matmul(const MatmulProblem& problem) override;
   [[nodiscard]] TokenKernels& token_kernels() override;
   void synchronize() override;
+  [[nodiscard]] std::unique_ptr<Recording> record(std::function<void()> work) override;
+  [[nodiscard]] std::unique_ptr<DeviceTimer> make_timer() override;
+  [[nodiscard]] std::unique_ptr<TelemetrySource> telemetry() override;
+  /// The data sheet's, where it is known; else measured.
   [[nodiscard]] Peaks measure_peaks() override;
 
   /// All that this device is asked for goes here; other backends put their work here too.
   [[nodiscard]] cudaStream_t stream() const { return stream_.get(); }
   [[nodiscard]] int index() const { return index_; }
   [[nodiscard]] const cudaDeviceProp& properties() const { return properties_; }
-  /// Where errors of this device are, with its UUID.
+  /// 10 major + minor: 90 for Hopper.
+  [[nodiscard]] int capability() const { return 10 * properties_.major + properties_.minor; }
+  /// Where errors of this device are: host, and "cuda:3 GPU-<UUID> serial <number>".
   [[nodiscard]] Place place() const;
+  /// As check(), with this device's place; remembers when the GPU is lost.
+  void require(cudaError_t code, const char* call) const;
+  /// Waits until `event` has passed, as synchronize() does.
+  void wait(cudaEvent_t event) const;
   /// Called again and again while synchronize() waits; what it throws ends the wait. Empty: nothing. A collective's
   /// library can fail or hang in ways that its stream never tells.
   void while_waiting(std::function<void()> action) { while_waiting_ = std::move(action); }
 
  private:
+  [[nodiscard]] std::map<std::string, std::string> find_facts() const;
+  template <typename Query>
+  void poll(Query&& query, const char* call) const;
+  /// Should a copy of so much host memory go through pinned memory?
+  [[nodiscard]] bool wants_staging(const void* host, std::size_t bytes) const;
+  [[nodiscard]] Staging& staging();
+
+  Broken broken_;
   int index_;
   int threads_;
   cudaDeviceProp properties_;
+  std::string uuid_;
+  std::string pci_bus_id_;
+  std::shared_ptr<const Nvml> nvml_;  ///< null where there is none
+  std::optional<NvmlGpu> gpu_;
+  std::string serial_;
+  std::map<std::string, std::string> facts_;
   Stream stream_;
+  std::unique_ptr<Staging> staging_;
   std::function<void()> while_waiting_;
 };
 

@@ -5,8 +5,6 @@ namespace rackproof::cuda {
 namespace {
 [[noreturn]] void pending(const char* what) { throw Error(ExitCode::internal, "cuda", 0, what, "not written yet"); }
 }  // namespace
-bool CudaDevice::supports(DataType /*type*/) const { return true; }
 std::unique_ptr<Matmul> CudaDevice::matmul(const MatmulProblem& /*problem*/) { pending("matmul"); }
 TokenKernels& CudaDevice::token_kernels() { pending("token_kernels"); }
-Peaks CudaDevice::measure_peaks() { pending("measure_peaks"); }
 }  // namespace rackproof::cuda

@@ -1,16 +1,15 @@
 #include "common/backends/host/host_device.hpp"
 
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
 #include "common/backends/host/onednn.hpp"
 #include "common/backends/host/onednn_matmul.hpp"
 #include "common/backends/host/openblas_matmul.hpp"
 #include "common/backends/host/peaks.hpp"
+#include "common/backends/host/threads.hpp"
 #include "common/backends/host/token_kernels.hpp"
 #include "common/core/error.hpp"
 #include "common/core/units.hpp"
@@ -34,27 +33,12 @@ void check_problem(const MatmulProblem& problem) {
           "a product of types that no device offers");
 }
 
-/// Sets the threads of OpenMP and returns their number. It starts no more than OMP_THREAD_LIMIT, whatever it is asked
-/// for, and oneDNN 2.6 leaves out the work of those that are missing.
-int set_threads(int threads, int requested) {
-  const int limit = omp_get_thread_limit();
-  if (requested > limit) {
-    throw usage_error(fmt::format("--threads {}: OMP_THREAD_LIMIT allows {}; raise it, or ask for no more threads",
-                                  requested, limit));
-  }
-  omp_set_dynamic(0);
-  omp_set_num_threads(std::min(threads, limit));
-  return std::min(threads, limit);
-}
-
 }  // namespace
 
 HostDevice::HostDevice(const DeviceRequest& request)
     : request_(request),
       cpu_(read_cpu()),
-      threads_(set_threads(threads_of_rank(cpu_, read_control_group().cpu_quota, request.ranks_on_node, request.threads,
-                                           std::getenv("OMP_NUM_THREADS")),
-                           request.threads)),
+      threads_(set_threads_of_rank(cpu_, request)),
       memory_share_(memory_available_now() / static_cast<std::size_t>(std::max(1, request.ranks_on_node))),
       allocated_(std::make_shared<std::atomic<std::size_t>>(0)),
       engine_(

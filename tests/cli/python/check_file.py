@@ -22,6 +22,8 @@ MEASURED = (1, 2, 3)
 COLUMNS = {
     "time": (("case", "rank", "sample"), "f8", "s"),
     "begin": (("case", "rank", "sample"), "f8", "s"),
+    "host_time": (("case", "rank", "sample"), "f8", "s"),
+    "timer": (("case",), "i1", None),
     "flags": (("case", "rank", "sample"), "u1", None),
     "switches": (("case", "rank", "sample"), "u2", None),
     "probe": (("case", "rank", "sample"), "f4", "s"),
@@ -67,7 +69,7 @@ def check_root(file):
     check(attributes["device_fake"] in (0, 1) and attributes["recovered"] in (0, 1), "device_fake or recovered")
     ranks = len(file["rank"])
     check(list(file["rank"][...]) == list(range(ranks)) and h5py.h5ds.is_scale(file["rank"].id), "/rank")
-    for name in ("hostname", "device_id", "device_name", "serial", "node_index", "local_rank"):
+    for name in ("hostname", "device_id", "device_name", "serial", "uuid", "node_index", "local_rank"):
         check(file[name].shape == (ranks,), f"/{name} has the wrong shape")
         check(file[name].dims[0][0] == file["rank"], f"/{name} has no scale")
     for name in ("command", "configuration", "environment", "topology", "libraries", "labels"):
@@ -106,6 +108,11 @@ def check_values(group):
     check(np.isin(group["stop_reason"][...], group["stop_reason"].attrs["flag_values"]).all(), "stop_reason")
     check((np.isfinite(time).sum(axis=2) == samples).all(), f"{group.name}: samples is not the number of times")
     check((time[np.isfinite(time)] > 0).all(), f"{group.name}: a time is not above 0")
+    by_device = group["timer"][...] == 1
+    host = group["host_time"][...]
+    check(group["timer"].attrs["flag_meanings"].split() == ["host", "device"], "flag_meanings of timer")
+    check(not np.isfinite(host[~by_device]).any(), f"{group.name}: host_time where time is the host's")
+    check((np.isfinite(host[by_device]) == np.isfinite(time[by_device])).all(), f"{group.name}: host_time is incomplete")
     for i, name in enumerate(group["case"].asstr()[...]):
         measured = np.isfinite(figure[i]).sum()
         check(status[i] not in MEASURED or (measured > 0 and measured == samples[i].max()),
