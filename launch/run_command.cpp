@@ -24,6 +24,7 @@
 #include "launch/run_header.hpp"
 #include "launch/run_options.hpp"
 #include "launch/run_progress.hpp"
+#include "launch/run_telemetry.hpp"
 #include "launch/run_world.hpp"
 #include "results/show.hpp"
 #include "results/writer.hpp"
@@ -217,10 +218,13 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
 
   if (options.shuffled && !options.order_seed) options.order_seed = draw_order_seed(world);
   const std::vector<SelectedSuite> planned = repeat_cases(std::move(selected), flags.repetitions);
+  RunTelemetry telemetry(world, *device, place.local_rank == 0, clock);
   results::RunHeader header;
   mpi::agree(world, [&] {
     header = make_run_header(world, platform, *device, *collective, options, planned, command_line.arguments);
   });
+  header.telemetry = telemetry.columns();
+  header.telemetry_ticks = RunTelemetry::ticks();
   std::optional<results::Writer> writer;
   mpi::agree(world, [&] {
     if (!world.is_root()) return;
@@ -242,6 +246,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   const RunParts parts{world, global_clock, gatherer, context, writer ? &*writer : nullptr, header.ranks};
   const ExitCode outcome = run_cases(parts, options, flags, planned, progress);
   progress.clear();
+  telemetry.write(world, gatherer, global_clock, parts.writer);
   mpi::agree(world, [&] {
     if (!writer) return;
     writer->finish();

@@ -921,7 +921,8 @@ void Writer::write_telemetry(const TelemetryBlock& block) {
     const std::array<hsize_t, 2> start{static_cast<hsize_t>(block.first_rank), 0};
     const std::array<hsize_t, 2> shape{ranks, columns};
     const auto by_rank = [&](const char* name, hid_t type, const auto& values) {
-      write_part(file, folder + name, type, std::span(start).first<1>(), std::span(shape).first<1>(), values.data());
+      write_part(file, folder + name, type, std::span<const hsize_t>(start.data(), 1),
+                 std::span<const hsize_t>(shape.data(), 1), values.data());
     };
     by_rank(schema::telemetry_readings, H5T_NATIVE_INT32, block.readings);
     by_rank(schema::telemetry_cost, H5T_NATIVE_DOUBLE, block.cost);

@@ -42,8 +42,10 @@ int runtime_version() {
   return version;
 }
 
+Place here() { return {.host = host_name(), .rank = -1, .device = ""}; }
+
 Error usage_error_here(cudaError_t code, const std::string& what) {
-  return {ExitCode::usage, "cuda", static_cast<int>(code), "cudaGetDeviceCount", what, {.host = host_name()}};
+  return {ExitCode::usage, "cuda", static_cast<int>(code), "cudaGetDeviceCount", what, here()};
 }
 
 /// Throws Error that tells a missing driver, an old one and a missing GPU apart.
@@ -72,7 +74,7 @@ int count_or_explain() {
                           "scheduler for GPUs, {}",
                           visible == nullptr ? "not set" : "'" + printable(visible) + "'", otherwise));
   }
-  check(code, "cudaGetDeviceCount", {.host = host_name()});
+  check(code, "cudaGetDeviceCount", here());
   return devices;
 }
 
@@ -138,7 +140,7 @@ int choose_device(int devices, const DeviceRequest& request, const char* visible
                           request.ranks_on_node, devices, devices == 1 ? " is" : "s are",
                           visible == nullptr ? "" : fmt::format(" (CUDA_VISIBLE_DEVICES is '{}')", printable(visible)),
                           devices, devices),
-              {.host = host_name()});
+              here());
 }
 
 bool computes(int capability, DataType type) {
