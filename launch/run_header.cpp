@@ -77,7 +77,7 @@ results::RunHeader make_run_header(const mpi::Communicator& world, const Platfor
   const auto ids = world.gather(device.id());
   const auto names = world.gather(device.name());
   const auto serials = world.gather(device.serial());
-  const auto facts = world.gather(nlohmann::ordered_json(device.facts()).dump());
+  const auto facts_of_devices = world.gather(nlohmann::ordered_json(device.facts()).dump());
   double fake = device.is_fake() ? 1.0 : 0.0;
   world.all_reduce_max({&fake, 1});
 
@@ -100,7 +100,7 @@ results::RunHeader make_run_header(const mpi::Communicator& world, const Platfor
   for (int rank = 0; rank < world.size(); ++rank) {
     const auto r = static_cast<std::size_t>(rank);
     const mpi::RankPlace& where = platform.topology.ranks[r];
-    devices.push_back(nlohmann::ordered_json::parse(facts[r]));
+    devices.push_back(nlohmann::ordered_json::parse(facts_of_devices[r]));
     header.ranks.push_back({where.host, ids[r], names[r], serials[r], where.node_index, where.local_rank,
                             devices.back().value("uuid", std::string())});
   }

@@ -90,6 +90,43 @@ TEST(Sampler, all_ranks_have_the_same_samples_and_figures) {
   }
 }
 
+/// Tells a time of its own, or none.
+class DeviceTimedWorkload final : public TestWorkload {
+ public:
+  DeviceTimedWorkload(bool collective, double seconds) : TestWorkload(collective, [](int) {}), seconds_(seconds) {}
+  [[nodiscard]] double device_seconds() override { return seconds_; }
+
+ private:
+  double seconds_;
+};
+
+TEST(Sampler, the_time_is_the_devices_where_it_keeps_one_and_the_hosts_is_kept_beside_it) {
+  const auto world = mpi::Communicator::world();
+  const SteadyClock clock(true);
+  mpi::GlobalClock global(world, clock);
+  StoppingRule rule;
+  rule.max_samples = 40;
+  rule.budget = 0.2;
+  constexpr double device_time = 0.25;  // s, which no step here takes by the host
+  DeviceTimedWorkload alone(false, device_time);
+  const Samples by_device = measure(alone, world, global, rule);
+  expect_whole_and_alike(by_device, alone);
+  ASSERT_EQ(by_device.host_time.size(), by_device.time.size());
+  for (std::size_t i = 0; i < by_device.time.size(); ++i) {
+    EXPECT_EQ(by_device.time[i], device_time);
+    EXPECT_EQ(by_device.figure[i], device_time);
+    EXPECT_GT(by_device.host_time[i], 0.0);
+    EXPECT_LT(by_device.host_time[i], device_time);
+    EXPECT_EQ(by_device.flags[i] & sample_short, 0);
+  }
+  DeviceTimedWorkload together(true, device_time);
+  const Samples by_host = measure(together, world, global, rule);
+  for (std::size_t i = 0; i < by_host.time.size(); ++i) {
+    EXPECT_LT(by_host.time[i], device_time);
+    EXPECT_TRUE(std::isnan(by_host.host_time[i]));
+  }
+}
+
 TEST(Sampler, a_slow_rank_shows_in_every_figure) {
   const auto world = mpi::Communicator::world();
   const SteadyClock clock(true);

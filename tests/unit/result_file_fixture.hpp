@@ -49,7 +49,7 @@ inline RunHeader example_header() {
   header.max_samples = 40;
   header.ranks = {{"node-a", "host:0", "Example CPU", "", 0, 0},
                   {"node-a", "host:1", "Example CPU", "SN-1", 0, 1},
-                  {"nöde-b", "host:0", "Example CPU", "SN-2", 1, 0}};
+                  {"nöde-b", "host:0", "Example CPU", "SN-2", 1, 0, "GPU-2"}};
   SuiteHeader gemm{"gemm", {}};
   const FigureHeader rate{"rate", "TFLOP/s", FigureHeader::Kind::rate, 2e-3};
   gemm.cases.push_back({"gemm/f32/m1000n1000k1000",
@@ -95,6 +95,10 @@ inline RunHeader example_header() {
                              true,
                              "needs 3 GiB, and 2 GiB are free"});
   header.suites = {gemm, allreduce};
+  header.telemetry_ticks = 50;
+  header.telemetry = {{"power", "W", "power of the GPU", "level", {}},
+                      {"throttle", "", "why", "bits", {{1U, "idle"}, {4U, "power_cap"}, {64U, "too_hot"}}},
+                      {"ecc_corrected", "", "errors", "counter", {}}};
   header.provenance = {{"command", "rackproof run --suite gemm,allreduce"},
                        {"configuration", "profile = \"quick\"\nseed = 1\n"},
                        {"environment", "{}"},
@@ -110,6 +114,9 @@ inline double example_time(std::size_t suite, std::size_t which, int rank, int s
                    1e-4 * ((sample * 7) % 11));
 }
 
+/// The last case of the first suite is.
+inline bool is_timed_by_device(std::size_t suite, std::size_t which) { return suite == 0 && which == 2; }
+
 /// What ranks [first, first + ranks) saw: rank r has `samples` - r samples where `ragged`.
 inline RankBlock example_block(std::size_t suite, std::size_t which, int first, int ranks, int samples,
                                bool ragged = false) {
@@ -123,6 +130,7 @@ inline RankBlock example_block(std::size_t suite, std::size_t which, int first, 
     block.digest.push_back(0xfedcba9876543210ULL + static_cast<std::uint64_t>(rank));
     for (int i = 0; i < samples; ++i) {
       block.time.push_back(example_time(suite, which, rank, i));
+      if (is_timed_by_device(suite, which)) block.host_time.push_back(block.time.back() + 1e-5);
       block.begin.push_back(100.0 + i + 1e-6 * rank);
       block.flags.push_back(i % 10 == 3 ? schema::flag_late : 0);
       block.switches.push_back(static_cast<std::uint16_t>(i % 7 == 2 ? rank + 1 : 0));
@@ -138,6 +146,7 @@ inline CaseOutcome example_outcome(std::size_t suite, std::size_t which, int ran
   CaseOutcome outcome;
   outcome.status = status;
   outcome.stop_reason = which == 1 ? StopReason::budget : StopReason::converged;
+  outcome.timer = is_timed_by_device(suite, which) ? Timer::device : Timer::host;
   outcome.warmup_steps = 5 + static_cast<int>(which);
   for (int i = 0; i < outcome.warmup_steps; ++i) outcome.warmup_time.push_back(2.0 * example_time(suite, which, 0, i));
   outcome.operations = 1 + static_cast<int>(which % 3);
@@ -162,11 +171,34 @@ inline void write_example_cases(Writer& writer, const RunHeader& header, int sam
   }
 }
 
+/// What ranks [first, first + ranks) read: rank 0 nothing, the others rank x 10 ticks.
+inline TelemetryBlock example_telemetry(int first, int ranks) {
+  TelemetryBlock block;
+  block.first_rank = first;
+  block.columns = 10 * (first + ranks - 1);
+  block.values.resize(3);
+  for (int rank = first; rank < first + ranks; ++rank) {
+    block.ticks.push_back(10 * rank);
+    block.readings.push_back(rank + 1);
+    block.cost.push_back(0.001 * rank);
+    for (int tick = 0; tick < block.columns; ++tick) {
+      const bool there = tick < block.ticks.back();
+      constexpr float unknown = std::numeric_limits<float>::quiet_NaN();
+      block.time.push_back(there ? 100.0 + 0.1 * tick : static_cast<double>(unknown));
+      block.values[0].push_back(there ? 300.0F + static_cast<float>(tick) : unknown);
+      block.values[1].push_back(there ? (tick == 3 ? 68.0F : 1.0F) : 0.0F);
+      block.values[2].push_back(there ? static_cast<float>(tick / 5) : unknown);
+    }
+  }
+  return block;
+}
+
 /// The finished example.
 inline std::filesystem::path write_example(const std::filesystem::path& path,
                                            const RunHeader& header = example_header()) {
   Writer writer(path, header);
   write_example_cases(writer, header);
+  if (!header.telemetry.empty()) writer.write_telemetry(example_telemetry(0, static_cast<int>(header.ranks.size())));
   writer.finish();
   return path;
 }

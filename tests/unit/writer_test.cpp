@@ -68,6 +68,7 @@ TEST(Writer, gives_the_header_back_as_it_was) {
     EXPECT_EQ(header.ranks[r].device_id, wanted.ranks[r].device_id);
     EXPECT_EQ(header.ranks[r].device_name, wanted.ranks[r].device_name);
     EXPECT_EQ(header.ranks[r].serial, wanted.ranks[r].serial);
+    EXPECT_EQ(header.ranks[r].uuid, wanted.ranks[r].uuid);
     EXPECT_EQ(header.ranks[r].node_index, wanted.ranks[r].node_index);
     EXPECT_EQ(header.ranks[r].local_rank, wanted.ranks[r].local_rank);
   }
@@ -97,6 +98,77 @@ TEST(Writer, gives_the_header_back_as_it_was) {
   }
 }
 
+/// Equal, NaN to NaN.
+template <typename T>
+void expect_same(const std::vector<T>& got, const std::vector<T>& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    if (std::isnan(want[i])) {
+      EXPECT_TRUE(std::isnan(got[i])) << i;
+    } else {
+      EXPECT_EQ(got[i], want[i]) << i;
+    }
+  }
+}
+
+void expect_same_telemetry(const ResultFile& file) {
+  const RunHeader wanted = example_header();
+  ASSERT_EQ(file.header().telemetry.size(), wanted.telemetry.size());
+  EXPECT_EQ(file.header().telemetry_ticks, wanted.telemetry_ticks);
+  for (std::size_t c = 0; c < wanted.telemetry.size(); ++c) {
+    EXPECT_EQ(file.header().telemetry[c].name, wanted.telemetry[c].name);
+    EXPECT_EQ(file.header().telemetry[c].unit, wanted.telemetry[c].unit);
+    EXPECT_EQ(file.header().telemetry[c].kind, wanted.telemetry[c].kind);
+    EXPECT_EQ(file.header().telemetry[c].bits, wanted.telemetry[c].bits);
+  }
+  for (const auto& [first, ranks] : {std::pair{0, 3}, {1, 1}, {2, 1}}) {
+    const TelemetryBlock want = example_telemetry(first, ranks);
+    const TelemetryBlock got = file.telemetry(first, ranks);
+    EXPECT_EQ(got.ticks, want.ticks);
+    EXPECT_EQ(got.readings, want.readings);
+    EXPECT_EQ(got.cost, want.cost);
+    expect_same(got.time, want.time);
+    ASSERT_EQ(got.values.size(), want.values.size());
+    for (std::size_t c = 0; c < want.values.size(); ++c) expect_same(got.values[c], want.values[c]);
+  }
+}
+
+TEST(Writer, gives_telemetry_back_as_it_was) {
+  const TemporaryFolder folder;
+  expect_same_telemetry(ResultFile(write_example(folder / "run.h5")));
+}
+
+TEST(Writer, telemetry_that_was_written_before_a_run_broke_off_is_recovered) {
+  const TemporaryFolder folder;
+  {
+    Writer writer(folder / "run.h5", example_header());
+    write_example_cases(writer, example_header());
+    writer.write_telemetry(example_telemetry(0, 3));
+    writer.abandon();
+  }
+  recover(folder / "run.h5.part");
+  expect_same_telemetry(ResultFile(folder / "run.h5"));
+}
+
+TEST(Writer, a_file_of_a_run_that_ended_before_telemetry_was_written_has_none) {
+  const TemporaryFolder folder;
+  Writer writer(folder / "run.h5", example_header());
+  write_example_cases(writer, example_header());
+  writer.finish();
+  EXPECT_THAT(ResultFile(folder / "run.h5").telemetry(0, 3).ticks, ::testing::ElementsAre(0, 0, 0));
+}
+
+TEST(Writer, refuses_telemetry_that_does_not_fit_its_header) {
+  const TemporaryFolder folder;
+  Writer writer(folder / "run.h5", example_header());
+  TelemetryBlock block = example_telemetry(0, 3);
+  block.values.pop_back();
+  error_of(ExitCode::internal, [&] { writer.write_telemetry(block); });
+  RunHeader twice = example_header();
+  twice.telemetry.push_back(twice.telemetry.front());
+  error_of(ExitCode::internal, [&] { Writer(folder / "twice.h5", twice); });
+}
+
 TEST(Writer, gives_every_sample_of_every_rank_back) {
   const TemporaryFolder folder;
   const ResultFile file(write_example(folder / "run.h5"));
@@ -106,6 +178,8 @@ TEST(Writer, gives_every_sample_of_every_rank_back) {
     EXPECT_EQ(got.columns, 30);
     EXPECT_EQ(got.samples, want.samples);
     EXPECT_EQ(got.time, want.time);
+    EXPECT_EQ(got.host_time, want.host_time);
+    EXPECT_EQ(file.outcome(suite, which).timer, is_timed_by_device(suite, which) ? Timer::device : Timer::host);
     EXPECT_EQ(got.begin, want.begin);
     EXPECT_EQ(got.flags, want.flags);
     EXPECT_EQ(got.verify_error, want.verify_error);
