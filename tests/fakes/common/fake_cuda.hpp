@@ -21,6 +21,10 @@ int rackproof_fake_owns(const void* pointer, std::size_t bytes);
 /// The calling thread may from now on read and write device memory, as threads of streams may.
 void rackproof_fake_open_memory();
 
+/// The cudaError_t that the GPU on that PCI bus (Identity::pci_bus) is in; cudaSuccess for one that this process does
+/// not see.
+int rackproof_fake_state(int pci_bus);
+
 /// Takes as much longer as slow_rank asks for of work that took so long; for kernels and products of other fakes.
 void rackproof_fake_stretch(double seconds);
 /// 1 where what is left at the end of the process is no leak: a GPU is broken, MPI ended the process before its time,

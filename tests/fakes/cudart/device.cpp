@@ -333,6 +333,14 @@ cudaError_t cudaDriverGetVersion(int* driver_version) {
   return cudaSuccess;
 }
 
+int rackproof_fake_state(int pci_bus) {
+  const std::lock_guard lock(runtime().mutex);
+  for (const rackproof::fake::DeviceState& device : runtime().devices) {
+    if (device.identity.pci_bus == pci_bus) return device.dead;
+  }
+  return cudaSuccess;
+}
+
 cudaError_t cudaProfilerStart() {
   return api("cudaProfilerStart", Reports::errors, [] { return cudaSuccess; });
 }

@@ -231,12 +231,7 @@ void Communicator::execute(const std::vector<Call>& calls) {
   if (has_failed()) return wait_for_abort();
   try {
     for (const Call& call : calls) check_memory(call);
-    const auto begin = std::chrono::steady_clock::now();
     run(calls);
-    if (planted_.speed < 1.0) {
-      const auto late = (std::chrono::steady_clock::now() - begin) * (1.0 / planted_.speed - 1.0);
-      std::this_thread::sleep_for(std::min<std::chrono::duration<double>>(late, std::chrono::milliseconds(50)));
-    }
   } catch (const std::exception& error) {
     if (aborted_) return;
     set_error(ncclRemoteError, error.what());
@@ -284,6 +279,7 @@ void Communicator::run_piece(const Call& call, std::size_t offset, std::size_t e
   header.count = call.count;
   header.offset = offset;
   header.elements = elements;
+  const auto begin = std::chrono::steady_clock::now();
   const bool sends = call.operation != Operation::broadcast || rank_ == call.root;
   const auto* from = static_cast<const std::byte*>(call.send);
   const std::size_t blocks = sends ? blocks_to_send(call, size_) : 0;
@@ -292,6 +288,8 @@ void Communicator::run_piece(const Call& call, std::size_t offset, std::size_t e
     const auto* block = from + (b * call.count + offset) * size;
     contribution.insert(contribution.end(), block, block + elements * size);
   }
+  // A slow rank comes late.
+  cuda_double()->stretch(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   send_message(socket_, header, contribution);
   const Message result = wait_for(Kind::result);
   if (call.operation == Operation::reduce && rank_ != call.root) return;

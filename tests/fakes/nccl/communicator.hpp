@@ -43,7 +43,6 @@ struct Call {
 struct Planted {
   long hang_at = 0;  ///< of this process's all-reduces, counted from 1; 0: none
   bool wrong_sum = false;
-  double speed = 1.0;
   std::shared_ptr<std::atomic<long>> all_reduces = std::make_shared<std::atomic<long>>(0);
 };
 

@@ -18,6 +18,8 @@ struct CudaDouble {
   decltype(&::cudaFree) release = nullptr;
   int (*enqueue)(cudaStream_t, void (*)(void*), void*, void (*)(void*)) = nullptr;
   int (*owns)(const void*, std::size_t) = nullptr;
+  void (*stretch)(double) = nullptr;
+  int (*forgives_leaks)() = nullptr;
   void (*fail)(const char*) = nullptr;
 };
 

@@ -138,11 +138,11 @@ Library& library() {
   return one;
 }
 
-/// The cudaError_t that the fake CUDA runtime's device is in: 0 where it works, or where there is no such runtime.
-int state_of_cuda() {
-  using State = int (*)();
+/// The cudaError_t that the fake CUDA runtime's GPU is in: 0 where it works, or where there is no such runtime.
+int state_of_cuda(const Library::Gpu& gpu) {
+  using State = int (*)(int);
   static const auto state = reinterpret_cast<State>(dlsym(RTLD_DEFAULT, "rackproof_fake_state"));
-  return state == nullptr ? 0 : state();
+  return state == nullptr ? 0 : state(gpu.identity.pci_bus);
 }
 constexpr int cuda_ecc_uncorrectable = 214;  // cudaErrorECCUncorrectable
 constexpr int cuda_unknown = 999;            // cudaErrorUnknown
@@ -152,8 +152,8 @@ template <typename Answer>
 int ask(const void* handle, const void* out, Answer answer) {
   if (!library().is_open()) return uninitialized;
   if (!library().is_gpu(handle) || out == nullptr) return invalid_argument;
-  if (state_of_cuda() == cuda_unknown) return gpu_is_lost;
-  return answer(*static_cast<const Library::Gpu*>(handle));
+  const auto& gpu = *static_cast<const Library::Gpu*>(handle);
+  return state_of_cuda(gpu) == cuda_unknown ? gpu_is_lost : answer(gpu);
 }
 
 int copy_text(const std::string& text, char* out, unsigned length) {
@@ -285,9 +285,9 @@ int nvmlDeviceGetCurrentClocksThrottleReasons(const void* handle, unsigned long 
 }
 
 int nvmlDeviceGetTotalEccErrors(const void* handle, int kind, int counter, unsigned long long* errors) {
-  return ask(handle, errors, [=](const Gpu&) -> int {
+  return ask(handle, errors, [=](const Gpu& gpu) -> int {
     if (kind < 0 || kind > 1 || counter < 0 || counter > 1) return rackproof::fake::invalid_argument;
-    const bool broken = rackproof::fake::state_of_cuda() == rackproof::fake::cuda_ecc_uncorrectable;
+    const bool broken = rackproof::fake::state_of_cuda(gpu) == rackproof::fake::cuda_ecc_uncorrectable;
     *errors = kind == 1 && broken ? 1 : 0;
     return success;
   });
@@ -295,12 +295,12 @@ int nvmlDeviceGetTotalEccErrors(const void* handle, int kind, int counter, unsig
 
 int nvmlDeviceGetRemappedRows(const void* handle, unsigned* corrected, unsigned* uncorrected, unsigned* pending,
                               unsigned* failed) {
-  return ask(handle, corrected, [=](const Gpu&) -> int {
+  return ask(handle, corrected, [=](const Gpu& gpu) -> int {
     if (uncorrected == nullptr || pending == nullptr || failed == nullptr) return rackproof::fake::invalid_argument;
     *corrected = 0;
     *uncorrected = 0;
     // A row with an uncorrectable error is replaced at the next reset.
-    *pending = rackproof::fake::state_of_cuda() == rackproof::fake::cuda_ecc_uncorrectable ? 1 : 0;
+    *pending = rackproof::fake::state_of_cuda(gpu) == rackproof::fake::cuda_ecc_uncorrectable ? 1 : 0;
     *failed = 0;
     return success;
   });
