@@ -72,18 +72,25 @@ bool fits(const dim3& grid, const dim3& block) {
          grid.y <= 65535 && grid.z >= 1 && grid.z <= 65535;
 }
 
+/// Null where nvcc's code registered no such kernel. What it points to stays.
+Kernel* kernel_of(const void* stub) {
+  const std::lock_guard lock(kernels().mutex);
+  const auto found = kernels().all.find(stub);
+  return found == kernels().all.end() ? nullptr : &found->second;
+}
+
 cudaError_t launch(const char* call, const void* stub, const Launch& how, void** given) {
+  const Kernel* const kernel = kernel_of(stub);
+  if (kernel == nullptr || kernel->twin == nullptr) return cudaErrorInvalidDeviceFunction;
+  if (!fits(how.grid, how.block)) return cudaErrorInvalidConfiguration;
+  if (how.shared > kernel->dynamic_shared_limit) return cudaErrorInvalidValue;
   Runtime& all = runtime();
   const std::lock_guard lock(all.mutex);
-  const auto found = all.kernels.find(stub);
-  if (found == all.kernels.end() || found->second.twin == nullptr) return cudaErrorInvalidDeviceFunction;
-  if (!fits(how.grid, how.block)) return cudaErrorInvalidConfiguration;
-  if (how.shared > found->second.dynamic_shared_limit) return cudaErrorInvalidValue;
   const auto stream = stream_of(call, how.stream);
   if (stream->capture == nullptr && stream->legacy && !all.captures.empty()) return cudaErrorStreamCaptureImplicit;
   if (stream->device != current_device()) return cudaErrorInvalidResourceHandle;
   const auto arguments = std::make_shared<Arguments>(given);
-  all.enqueue(stream, [arguments, how, twin = found->second.twin, name = &found->second.name] {
+  all.enqueue(stream, [arguments, how, twin = kernel->twin, name = &kernel->name] {
     const auto begin = std::chrono::steady_clock::now();
     running(name->c_str());
     twin(arguments->pointers(), how.grid, how.block, how.shared);
@@ -91,11 +98,6 @@ cudaError_t launch(const char* call, const void* stub, const Launch& how, void**
     stretch(begin);
   });
   return cudaSuccess;
-}
-
-Kernel* kernel_of(const void* stub) {
-  const auto found = runtime().kernels.find(stub);
-  return found == runtime().kernels.end() ? nullptr : &found->second;
 }
 
 std::size_t largest_shared() { return static_cast<std::size_t>(runtime().fleet.kind.shared_kibibytes) * 1024; }
@@ -129,8 +131,8 @@ void __cudaRegisterUnifiedTable(void** /*handle*/, void* /*table*/) {}
 void __cudaRegisterFunction(void** /*handle*/, const char* host_stub, char* /*device*/, const char* name, int /*limit*/,
                             uint3* /*thread*/, uint3* /*block*/, dim3* /*block_shape*/, dim3* /*grid_shape*/,
                             int* /*warp*/) {
-  const std::lock_guard lock(runtime().mutex);
-  runtime().kernels[host_stub].name = std::string("the kernel ") + name;
+  const std::lock_guard lock(kernels().mutex);
+  kernels().all[host_stub].name = std::string("the kernel ") + name;
 }
 
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, std::size_t shared, struct CUstream_st* stream) {
@@ -189,7 +191,6 @@ cudaError_t cudaLaunchCooperativeKernel(const void* host_stub, dim3 grid, dim3 b
 
 cudaError_t cudaFuncSetAttribute(const void* host_stub, cudaFuncAttribute attribute, int value) {
   return api("cudaFuncSetAttribute", Reports::errors, [&] {
-    const std::lock_guard lock(runtime().mutex);
     Kernel* kernel = kernel_of(host_stub);
     if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
@@ -201,7 +202,6 @@ cudaError_t cudaFuncSetAttribute(const void* host_stub, cudaFuncAttribute attrib
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* host_stub) {
   return api("cudaFuncGetAttributes", Reports::errors, [&] {
-    const std::lock_guard lock(runtime().mutex);
     const Kernel* kernel = kernel_of(host_stub);
     if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
     *attributes = {};
@@ -217,7 +217,6 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* ho
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* host_stub, int threads,
                                                                    std::size_t shared, unsigned /*flags*/) {
   return api("cudaOccupancyMaxActiveBlocksPerMultiprocessor", Reports::errors, [&] {
-    const std::lock_guard lock(runtime().mutex);
     if (kernel_of(host_stub) == nullptr) return cudaErrorInvalidDeviceFunction;
     *blocks = blocks_at_once(threads, shared);
     return cudaSuccess;
@@ -232,7 +231,6 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
 cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(std::size_t* shared, const void* host_stub, int blocks,
                                                       int /*threads*/) {
   return api("cudaOccupancyAvailableDynamicSMemPerBlock", Reports::errors, [&] {
-    const std::lock_guard lock(runtime().mutex);
     if (kernel_of(host_stub) == nullptr) return cudaErrorInvalidDeviceFunction;
     *shared = largest_shared() / static_cast<std::size_t>(std::max(1, blocks));
     return cudaSuccess;
@@ -240,8 +238,8 @@ cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(std::size_t* shared, const
 }
 
 void rackproof_fake_register_kernel(const void* host_stub, Twin twin) {
-  const std::lock_guard lock(runtime().mutex);
-  Kernel& kernel = runtime().kernels[host_stub];
+  const std::lock_guard lock(kernels().mutex);
+  Kernel& kernel = kernels().all[host_stub];
   if (kernel.name.empty()) kernel.name = "a kernel";
   kernel.twin = twin;
 }

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -79,9 +80,26 @@ void Runtime::see_devices() {
   }
 }
 
+namespace {
+std::atomic<Runtime*>& made() {
+  static std::atomic<Runtime*> instance{nullptr};
+  return instance;
+}
+}  // namespace
+
 // Never destroyed: threads of streams may still run when the process ends.
 Runtime& runtime() {
-  static auto* const instance = new Runtime;
+  static auto* const instance = [] {
+    auto* const all = new Runtime;
+    made() = all;
+    return all;
+  }();
+  return *instance;
+}
+Runtime* runtime_if_any() { return made().load(); }
+
+Kernels& kernels() {
+  static auto* const instance = new Kernels;
   return *instance;
 }
 
@@ -134,7 +152,8 @@ bool is_ended_by_mpi() {
 }  // namespace rackproof::fake
 
 extern "C" int rackproof_fake_forgives_leaks() {
-  rackproof::fake::Runtime& all = rackproof::fake::runtime();
+  if (rackproof::fake::runtime_if_any() == nullptr) return 1;
+  rackproof::fake::Runtime& all = *rackproof::fake::runtime_if_any();
   if (all.owner != getpid() || rackproof::fake::is_ended_by_mpi()) return 1;
   const std::unique_lock lock(all.mutex, std::try_to_lock);
   if (!lock.owns_lock()) return 1;

@@ -109,7 +109,6 @@ class Runtime {
   std::map<std::uintptr_t, Allocation> allocations;
   std::vector<Allocation> freed;  ///< the latest, to name them
   std::vector<std::shared_ptr<StreamState>> streams;
-  std::map<const void*, Kernel> kernels;
   std::set<const void*> stream_handles;
   std::set<const void*> event_handles;
   std::set<const void*> graph_handles;
@@ -148,6 +147,15 @@ class Runtime {
 };
 
 Runtime& runtime();
+/// Null where this process has not asked for a GPU.
+Runtime* runtime_if_any();
+
+/// By the addresses of their stubs on the host; nvcc's code registers them before main(). Under a mutex of their own.
+struct Kernels {
+  std::mutex mutex;
+  std::map<const void*, Kernel> all;
+};
+Kernels& kernels();
 
 /// The stream behind the handle; fails where it was destroyed or never made. Lock held.
 std::shared_ptr<StreamState> stream_of(const char* call, cudaStream_t stream);
