@@ -25,6 +25,7 @@
 #include "results/quantile_table.hpp"
 #include "results/reader.hpp"
 #include "results/table.hpp"
+#include "results/telemetry_report.hpp"
 
 namespace rackproof::results {
 namespace {
@@ -582,7 +583,12 @@ std::string show(const std::filesystem::path& path, const ShowOptions& options) 
     throw usage_error(fmt::format("no case of {} matches '{}'; its first is '{}'", quoted(path),
                                   printable(options.case_regex), header.suites.front().cases.front().name));
   }
-  return head(file) + tables + page.legend() + foot(shown);
+  // Of the whole run, so not where single cases are asked for.
+  constexpr std::size_t most_devices = 16;
+  const std::string felt = options.case_regex.empty() && !options.quantiles
+                               ? telemetry_report(file, options.ranks ? header.ranks.size() : most_devices)
+                               : std::string{};
+  return head(file) + tables + page.legend() + (felt.empty() ? "" : "\n" + felt) + foot(shown);
 }
 
 }  // namespace rackproof::results

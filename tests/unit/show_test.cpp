@@ -66,6 +66,45 @@ std::filesystem::path write_case(const std::filesystem::path& path, const std::v
   return path;
 }
 
+TEST(Show, says_what_devices_felt_what_held_them_back_and_what_was_counted) {
+  const TemporaryFolder folder;
+  const std::filesystem::path path = write_example(folder / "run.h5");
+  const std::string text = show(path);
+  EXPECT_THAT(text, HasSubstr("what the devices felt"));
+  EXPECT_THAT(text, Not(HasSubstr("0  node-a host:0"))) << "its device told nothing";
+  EXPECT_THAT(row_of(text, "   1  node-a host:1"),
+              AllOf(HasSubstr("300 305 309"), HasSubstr("power_cap 10 %, too_hot 10 %"), HasSubstr("ecc_corrected +1"),
+                    Not(HasSubstr("idle"))));
+  EXPECT_THAT(row_of(text, "   2  nöde-b host:0"), AllOf(HasSubstr("300 310 319"), HasSubstr("power_cap 5 %")));
+  EXPECT_THAT(show(path, {.case_regex = "gemm"}), Not(HasSubstr("what the devices felt")));
+}
+
+TEST(Show, of_many_devices_those_that_were_held_back_are_told_first) {
+  const TemporaryFolder folder;
+  RunHeader header = example_header();
+  header.ranks.assign(20, {"node", "cuda:0", "GPU", "", 0, 0});
+  TelemetryBlock block;
+  block.columns = 1;
+  block.values.resize(3);
+  for (int rank = 0; rank < 20; ++rank) {
+    block.ticks.push_back(1);
+    block.readings.push_back(1);
+    block.cost.push_back(0.0);
+    block.time.push_back(1.0);
+    block.values[0].push_back(500.0F);
+    block.values[1].push_back(rank == 18 ? 4.0F : 1.0F);
+    block.values[2].push_back(0.0F);
+  }
+  Writer writer(folder / "run.h5", header);
+  writer.write_telemetry(block);
+  writer.finish();
+  const std::string text = show(folder / "run.h5");
+  EXPECT_THAT(text, HasSubstr("and 4 more"));
+  EXPECT_THAT(row_of(text, "  18  node"), HasSubstr("power_cap 100 %"));
+  EXPECT_THAT(text, Not(HasSubstr("  19  node")));
+  EXPECT_THAT(show(folder / "run.h5", {.ranks = true}), HasSubstr("  19  node"));
+}
+
 CaseOutcome passed(std::vector<double> figure_time) {
   CaseOutcome outcome;
   outcome.status = Status::passed;

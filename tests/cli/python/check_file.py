@@ -82,6 +82,34 @@ def check_root(file):
     return ranks
 
 
+def check_telemetry(file):
+    """What was read beside the measuring."""
+    if "telemetry" not in file:
+        return
+    group, ranks = file["telemetry"], len(file["rank"])
+    ticks, shape = group["ticks"][...], (ranks, len(group["tick"]))
+    check(((ticks >= 0) & (ticks <= shape[1])).all(), "/telemetry/ticks")
+    check((np.isfinite(group["time"][...]).sum(axis=1) == ticks).all(), "/telemetry: ticks is not the number of times")
+    check((np.diff(group["time"][...], axis=1)[np.isfinite(np.diff(group["time"][...], axis=1))] > 0).all(),
+          "/telemetry/time does not rise")
+    quantities = [name for name, dataset in group.items() if "telemetry_kind" in dataset.attrs]
+    check(quantities, "/telemetry has no quantity")
+    for name in ("time", *quantities):
+        dataset = group[name]
+        check(dataset.shape == shape, f"{dataset.name} has the shape {dataset.shape}")
+        check(dataset.dims[0][0] == file["rank"] and dataset.dims[1][0] == group["tick"], f"{dataset.name} has no scale")
+        if name != "time" and dataset.attrs["telemetry_kind"] == "bits":
+            masks, meanings = dataset.attrs["flag_masks"], dataset.attrs["flag_meanings"].split()
+            check(len(masks) == len(meanings), f"flag_meanings of {dataset.name}")
+            check((dataset[...] & ~np.bitwise_or.reduce(masks) == 0).all(), f"{dataset.name} has bits without a name")
+    for engine in ENGINES:
+        with xr.open_dataset(sys.argv[1], engine=engine, group="/telemetry") as data:
+            check(set(quantities) <= set(data.data_vars), f"{engine}: other telemetry")
+            for name in quantities:
+                check(data[name].dims == ("rank", "tick"), f"{engine}: dimensions of {name}")
+                check(np.array_equal(data[name].values, group[name][...], equal_nan=True), f"{engine}: other {name}")
+
+
 def check_dataset(group, name, dimensions, kind, units):
     dataset = group[name]
     check(dataset.dtype == np.dtype(kind), f"{dataset.name} is {dataset.dtype}, not {kind}")
@@ -185,6 +213,7 @@ def main():
     path, wanted = sys.argv[1], sys.argv[2:]
     with h5py.File(path) as file:
         check_root(file)
+        check_telemetry(file)
         suites = list(file["suites"])
         check(suites and set(wanted) <= set(suites), f"suites: {suites}, wanted {wanted}")
         for name in suites:
