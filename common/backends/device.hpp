@@ -10,6 +10,7 @@
 
 #include "common/backends/token_kernels.hpp"
 #include "common/core/data_type.hpp"
+#include "common/core/quantised.hpp"
 #include "common/system/telemetry.hpp"
 
 namespace rackproof {
@@ -35,8 +36,9 @@ enum class WeightLayout {
   packed  ///< in the order that the library likes best for this product
 };
 
-/// C[m,n] = A[m,k] x B[k,n], all row-major. Types: f64 x f64 -> f64, f32 x f32 -> f32, bf16 x bf16 -> f32 or bf16,
-/// i8 x i8 -> i32. Accumulation in f64, f32, f32, i32.
+/// C[m,n] = A[m,k] x B[k,n], all row-major. Types: f64 x f64 -> f64, f32 x f32 -> f32, tf32 x tf32 -> f32, f16 x f16 ->
+/// f32 or f16, bf16 x bf16 -> f32 or bf16, i8 x i8 -> i32; with a scaling f8e4m3 x f8e4m3 or f4e2m1 x f4e2m1 -> f32.
+/// Accumulation in f64, i32, else in f32 or what accumulation() says. No device has all of them: refuses().
 struct MatmulProblem {
   std::int64_t m = 0;
   std::int64_t n = 0;
@@ -49,6 +51,19 @@ struct MatmulProblem {
   std::int64_t weights_for_m = 0;
   /// plain only: B is given as B^T, [n,k] row-major.
   bool transposed_weights = false;
+  /// Of both operands, whose elements then are element_type(scaling).
+  Scaling scaling = Scaling::none;
+};
+
+/// How a product's sums are rounded: what bounds their error.
+struct Accumulation {
+  /// A step loses at most `unit` of its largest addend or of the sum. 0: half a unit in the last place of the
+  /// accumulation's type, by rounding to nearest.
+  double unit = 0.0;
+  /// Products that one step adds to the sum.
+  int products = 1;
+  /// The sum starts anew after so many products, and the parts are added in f32; 0: never.
+  int interval = 0;
 };
 
 /// A planned product.
@@ -62,10 +77,22 @@ class Matmul {
   /// Bytes of the weights in the layout of this plan.
   [[nodiscard]] virtual std::size_t weight_bytes() const = 0;
   /// Brings plain row-major B[k,n] into the layout of this plan (a copy where the layout is plain). `packed` has
-  /// weight_bytes().
+  /// weight_bytes(). Not for scaled operands.
   virtual void pack(const void* plain, void* packed) = 0;
-  /// a: m x k of input type; weights: as pack() wrote them; c: m x n of output type. Ordered, see Device.
+  /// Scaled operands: bytes of A in the layout of this plan.
+  [[nodiscard]] virtual std::size_t input_bytes() const;
+  /// Scaled operands: bring A and B (in host memory) into the layout of this plan; `packed` has input_bytes() and
+  /// weight_bytes(). Where there is a scale of the matrix (nv), the plan keeps that of the last call.
+  virtual void pack_input(const Quantised& a, void* packed);
+  virtual void pack_weights(const Quantised& b, void* packed);
+  /// a: m x k of input type, or as pack_input() wrote it; weights: as pack() or pack_weights() wrote them; c: m x n of
+  /// output type. Ordered, see Device.
   virtual void run(const void* a, const void* weights, void* c) = 0;
+  /// Algorithms that the library offers for this product, its first choice first.
+  [[nodiscard]] virtual std::size_t algorithms() const { return 1; }
+  /// The algorithm of run() from now on, below algorithms(); 0 from the start.
+  virtual void choose(std::size_t /*algorithm*/) {}
+  [[nodiscard]] virtual Accumulation accumulation() const { return {}; }
   /// What runs it, for the record: "oneDNN 2.6.3 brg:avx512_core_bf16_amx_bf16", "OpenBLAS 0.3.21 SkylakeX".
   [[nodiscard]] virtual std::string implementation() const = 0;
 };

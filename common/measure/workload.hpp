@@ -63,6 +63,8 @@ class Workload {
   [[nodiscard]] virtual double device_seconds() { return std::numeric_limits<double>::quiet_NaN(); }
   /// Checks the output of the last step(). Collective if the workload is.
   virtual Verification verify() = 0;
+  /// What of the libraries runs it, for the record: "cuBLASLt 13.1.0 algorithm 66, ..."; empty: nothing to tell.
+  [[nodiscard]] virtual std::string implementation() const { return {}; }
   /// True: a sample is a row of operations back to back, prepare() and step() in turn, and its time is that of the row
   /// divided by their number: the streamed mode. prepare() must then cost next to nothing.
   [[nodiscard]] virtual bool is_streamed() const { return false; }

@@ -12,7 +12,9 @@ namespace rackproof::gemm {
 namespace {
 
 constexpr std::size_t vectors = 3;
-constexpr std::int64_t panel_columns = 512;
+constexpr std::int64_t most_panel_columns = 512;
+/// Where sums have few bits: the check then costs as much as a 64th of the product, in f64.
+constexpr std::int64_t few_panel_columns = 64;
 /// Elements below which waking threads costs more than they save.
 constexpr std::int64_t worth_threads = 1 << 17;
 constexpr double deviations = 6.0;
@@ -29,6 +31,8 @@ template <typename Sum, typename T>
 Sum widen(T value) {
   if constexpr (std::is_same_v<T, bf16_bits>) {
     return static_cast<Sum>(from_bf16(value));
+  } else if constexpr (std::is_same_v<T, f16_bits>) {
+    return static_cast<Sum>(from_f16(value));
   } else {
     return static_cast<Sum>(value);
   }
@@ -56,9 +60,18 @@ Sums<Sum> dot(std::span<const T> row, std::span<const Sums<X>> x, double& square
 
 }  // namespace
 
+double truncation_error(const Accumulation& accumulation, std::int64_t k) {
+  const bool restarts = accumulation.interval > 0 && accumulation.interval < k;
+  const auto all = static_cast<double>(k);
+  const double part = restarts ? static_cast<double>(accumulation.interval) : all;
+  const double in_part =
+      accumulation.unit * (0.5 + 0.5 * std::sqrt(part) / accumulation.products + 3.0 / std::sqrt(part));
+  return restarts ? in_part * std::sqrt(part / all) + 0x1p-24 : in_part;
+}
+
 template <typename In, typename Out>
 FreivaldsResult freivalds(const Shape& shape, const Rows<In>& a, const Rows<In>& b, std::span<const Out> c,
-                          std::uint64_t seed) {
+                          std::uint64_t seed, const Accumulation& accumulation) {
   using Sum = SumOf<In>;
   constexpr bool exact = std::is_same_v<Sum, std::int64_t>;
   const auto k = static_cast<std::size_t>(shape.k);
@@ -68,6 +81,8 @@ FreivaldsResult freivalds(const Shape& shape, const Rows<In>& a, const Rows<In>&
   std::vector<Sums<double>> ratios(m);
   std::vector<Sums<Sum>> x;
   const Rows<Out> c_rows = rows_of(c, shape.n);
+  const double roundoff = accumulation.unit > 0.0 ? truncation_error(accumulation, shape.k) : accumulation_roundoff<In>;
+  const std::int64_t panel_columns = accumulation.unit > 0x1p-20 ? few_panel_columns : most_panel_columns;
   FreivaldsResult worst;
   for (std::int64_t first = 0; first < shape.n; first += panel_columns) {
     const std::int64_t columns = std::min(panel_columns, shape.n - first);
@@ -99,7 +114,7 @@ FreivaldsResult freivalds(const Shape& shape, const Rows<In>& a, const Rows<In>&
         double c_squares = 0.0;
         const auto expected = dot<Sum>(a(row, 0, shape.k, scratch), std::span<const Sums<Sum>>(product), a_squares);
         const auto found = dot<Sum>(c_rows(row, first, columns, no_scratch), std::span<const Sums<Sum>>(x), c_squares);
-        const double tolerance = deviations * (std::sqrt(a_squares * b_squares) * (accumulation_roundoff<In> + own) +
+        const double tolerance = deviations * (std::sqrt(a_squares * b_squares) * (roundoff + own) +
                                                std::sqrt(c_squares) * output_roundoff<Out>);
         for (std::size_t v = 0; v < vectors; ++v) {
           const auto residual = static_cast<double>(found[v] - expected[v]);
@@ -121,14 +136,16 @@ FreivaldsResult freivalds(const Shape& shape, const Rows<In>& a, const Rows<In>&
 }
 
 template FreivaldsResult freivalds(const Shape&, const Rows<double>&, const Rows<double>&, std::span<const double>,
-                                   std::uint64_t);
+                                   std::uint64_t, const Accumulation&);
 template FreivaldsResult freivalds(const Shape&, const Rows<float>&, const Rows<float>&, std::span<const float>,
-                                   std::uint64_t);
+                                   std::uint64_t, const Accumulation&);
+template FreivaldsResult freivalds(const Shape&, const Rows<f16_bits>&, const Rows<f16_bits>&, std::span<const float>,
+                                   std::uint64_t, const Accumulation&);
 template FreivaldsResult freivalds(const Shape&, const Rows<bf16_bits>&, const Rows<bf16_bits>&, std::span<const float>,
-                                   std::uint64_t);
+                                   std::uint64_t, const Accumulation&);
 template FreivaldsResult freivalds(const Shape&, const Rows<bf16_bits>&, const Rows<bf16_bits>&,
-                                   std::span<const bf16_bits>, std::uint64_t);
+                                   std::span<const bf16_bits>, std::uint64_t, const Accumulation&);
 template FreivaldsResult freivalds(const Shape&, const Rows<std::int8_t>&, const Rows<std::int8_t>&,
-                                   std::span<const std::int32_t>, std::uint64_t);
+                                   std::span<const std::int32_t>, std::uint64_t, const Accumulation&);
 
 }  // namespace rackproof::gemm

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "common/backends/backend.hpp"
+#include "common/backends/cuda/cublaslt.hpp"
 #include "common/backends/cuda/handles.hpp"
 #include "common/backends/cuda/nvml.hpp"
 #include "common/backends/device.hpp"
@@ -54,6 +55,7 @@ class CudaDevice final : public Device {
   [[nodiscard]] std::size_t memory_available() const override;
   [[nodiscard]] std::size_t cache_bytes() const override;
   [[nodiscard]] bool supports(DataType type) const override;
+  [[nodiscard]] std::string refuses(const MatmulProblem& problem) const override;
   [[nodiscard]] std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   /// Host memory that the GPU reaches by itself.
   [[nodiscard]] std::unique_ptr<Buffer> allocate_pinned(std::size_t bytes);
@@ -86,6 +88,8 @@ class CudaDevice final : public Device {
   void while_waiting(std::function<void()> action) { while_waiting_ = std::move(action); }
 
  private:
+  /// Loaded when it is first asked for.
+  [[nodiscard]] CublasLt& cublaslt();
   [[nodiscard]] std::map<std::string, std::string> find_facts() const;
   template <typename Query>
   void poll(Query&& query, const char* call) const;
@@ -106,6 +110,7 @@ class CudaDevice final : public Device {
   Stream stream_;
   std::unique_ptr<Staging> staging_;
   std::function<void()> while_waiting_;
+  std::unique_ptr<CublasLt> cublaslt_;
 };
 
 }  // namespace rackproof::cuda

@@ -5,6 +5,5 @@ namespace rackproof::cuda {
 namespace {
 [[noreturn]] void pending(const char* what) { throw Error(ExitCode::internal, "cuda", 0, what, "not written yet"); }
 }  // namespace
-std::unique_ptr<Matmul> CudaDevice::matmul(const MatmulProblem& /*problem*/) { pending("matmul"); }
 TokenKernels& CudaDevice::token_kernels() { pending("token_kernels"); }
 }  // namespace rackproof::cuda
