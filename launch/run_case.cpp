@@ -68,6 +68,16 @@ Conclusion conclude(const std::vector<results::RankHeader>& ranks, const std::ve
   return {results::Status::passed, ""};
 }
 
+/// What ran the case on all ranks, on rank 0: in one line, with the first rank that has another.
+std::string implementation_of(const mpi::Communicator& world, const Workload& workload) {
+  const auto all = world.gather(workload.implementation());
+  if (all.empty()) return {};
+  for (std::size_t rank = 1; rank < all.size(); ++rank) {
+    if (all[rank] != all[0]) return fmt::format("{}; rank {}: {}", all[0], rank, all[rank]);
+  }
+  return all[0];
+}
+
 /// Gathers what every rank saw and writes it.
 void write_samples(const RunParts& parts, const Samples& samples, const Verification& verification,
                    const Workload& workload, std::size_t suite_index, std::size_t row) {
@@ -155,6 +165,17 @@ results::Timer timer_of(const RunParts& parts, const Samples& samples) {
   return any > 0.0 ? results::Timer::device : results::Timer::host;
 }
 
+/// Of the first rank that has one, so that all agree where devices differ. Collective.
+std::string reason_to_skip(const RunParts& parts, const Suite& suite, const Case& which) {
+  std::string reason;
+  mpi::agree(parts.world, [&] { reason = suite.reason_to_skip(which, parts.context); });
+  const auto all = parts.world.gather(reason);
+  const auto first = std::find_if(all.begin(), all.end(), [](const std::string& one) { return !one.empty(); });
+  if (first != all.end()) reason = *first;
+  parts.world.broadcast(reason);
+  return reason;
+}
+
 double median_step(const Samples& samples, const Observation& seen, bool collective) {
   return stats::median(collective ? samples.figure : seen.seconds);
 }
@@ -164,7 +185,7 @@ double median_step(const Samples& samples, const Observation& seen, bool collect
 CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which, std::size_t suite_index,
                     std::size_t row, const StoppingRule& rule, StartMode start) {
   if (!which.skip_reason.empty()) return {results::Status::skipped, which.skip_reason, 0.0, 0.0};
-  if (const std::string reason = suite.reason_to_skip(which, parts.context); !reason.empty()) {
+  if (const std::string reason = reason_to_skip(parts, suite, which); !reason.empty()) {
     results::CaseOutcome outcome;
     outcome.status = results::Status::skipped;
     outcome.message = reason;
@@ -212,6 +233,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   write_samples(parts, samples, verification, *workload, suite_index, row);
 
   results::CaseOutcome outcome;
+  outcome.implementation = implementation_of(parts.world, *workload);
   if (parts.world.is_root()) {
     auto [status, message] = conclude(parts.ranks, outcomes, digests, details, verification.digest_is_shared);
     outcome.status = status;

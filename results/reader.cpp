@@ -270,6 +270,29 @@ std::vector<std::pair<std::uint32_t, std::string>> bits_of(const Dataset& datase
   return bits;
 }
 
+/// A text a case, of those that have run or were skipped.
+void read_texts(const Handle& group, const std::string& folder, const char* name, std::vector<CaseOutcome>& results,
+                std::string CaseOutcome::*text) {
+  const Dataset texts(group.get(), name, folder);
+  if (texts.extents.size() != 2 || texts.extents[1] > 65536) {
+    throw damage(fmt::format("{} has a shape of its own", texts.path));
+  }
+  const hsize_t length = texts.extents[1];
+  texts.expect(Kind::character, {results.size(), length});
+  const Handle character = hdf5::character_type();
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (results[i].status == Status::not_run) continue;
+    const std::array<hsize_t, 2> start{i, 0};
+    const std::array<hsize_t, 2> shape{1, length};
+    try {
+      results[i].*text = printable(text_of(texts.read_part<char>(character.get(), start, shape)), 4096);
+    } catch (const Error&) {
+      // Of a file that was cut off: no reason to give up the numbers, nor the other cases.
+      results[i].*text = fmt::format("(the {} in the file is damaged)", name);
+    }
+  }
+}
+
 }  // namespace
 
 struct ResultFile::State {
@@ -536,26 +559,14 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
     Dataset(group.get(), schema::partner, folder).expect(Kind::integer, {cases, header.ranks.size()});
   }
 
-  const Dataset messages(group.get(), schema::message, folder);
-  if (messages.extents.size() != 2 || messages.extents[1] > 65536) {
-    throw damage(fmt::format("{} has a shape of its own", messages.path));
+  read_texts(group, folder, schema::message, results, &CaseOutcome::message);
+  // Files of earlier versions have none.
+  if (H5Lexists(group.get(), schema::implementation, H5P_DEFAULT) > 0) {
+    read_texts(group, folder, schema::implementation, results, &CaseOutcome::implementation);
   }
-  const hsize_t length = messages.extents[1];
-  messages.expect(Kind::character, {cases, length});
-  const Handle character = hdf5::character_type();
   for (std::size_t i = 0; i < cases; ++i) {
-    if (results[i].status == Status::not_run) continue;
-    const std::array<hsize_t, 2> start{i, 0};
-    const std::array<hsize_t, 2> shape{1, length};
-    try {
-      results[i].message = printable(text_of(messages.read_part<char>(character.get(), start, shape)), 4096);
-    } catch (const Error&) {
-      // Of a file that was cut off: no reason to give up the numbers, nor the other cases.
-      results[i].message = "(the message in the file is damaged)";
-    }
-    if (results[i].status == Status::skipped) {
-      suite.cases[i].skip_reason = results[i].message.empty() ? "no reason given" : results[i].message;
-    }
+    if (results[i].status != Status::skipped) continue;
+    suite.cases[i].skip_reason = results[i].message.empty() ? "no reason given" : results[i].message;
   }
   read_parameters(group, folder, suite);
   read_figures(group, folder, suite);

@@ -126,6 +126,9 @@ struct CaseOutcome {
   std::vector<double> warmup_time;  ///< the same of the warm-up; the last schema::warmup_length of them are kept
   /// Of a failure, an error, a skip or a mistrusted case: one line; longer than schema::message_length is cut.
   std::string message;
+  /// What of the libraries ran the case, in one line: an algorithm with its settings; empty where there is nothing to
+  /// tell. Cut as the message is.
+  std::string implementation;
 };
 
 }  // namespace rackproof::results

@@ -100,6 +100,8 @@ inline constexpr const char* collective = "collective";                  ///< (C
 /// case. Not vlen: such a dataset cannot be written in SWMR mode, and this text is known only when a case ends.
 inline constexpr const char* message = "message";
 inline constexpr std::int64_t message_length = 512;  ///< M
+inline constexpr const char* implementation =
+    "implementation";  ///< (C,M) as message: what of the libraries ran the case
 
 // Datasets of /telemetry, beside one a quantity: (R,T) f4, NaN where unknown, or u4 for a bit mask, with flag_masks and
 // flag_meanings.

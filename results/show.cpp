@@ -377,6 +377,7 @@ class Page {
         table.add_row(std::move(cells));
       }
       add_message(table, outcome);
+      if (!outcome.implementation.empty()) table.add_note(outcome.implementation);
     }
     return table.render(page_width);
   }

@@ -78,6 +78,7 @@ bool is_column_name(std::string_view name) {
                                     schema::message_size,
                                     schema::collective,
                                     schema::message,
+                                    schema::implementation,
                                     schema::rank,
                                     schema::figures,
                                     schema::switches,
@@ -608,6 +609,10 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
         create(group.get(), schema::message, character.get(), case_character, zero_fill, message_chunk);
     describe(message, "of a failure, an error or a skipped case: what and why");
     set_text_attribute(message.get(), "_Encoding", "utf-8");
+    const Handle implementation =
+        create(group.get(), schema::implementation, character.get(), case_character, zero_fill, message_chunk);
+    describe(implementation, "what of the libraries ran the case");
+    set_text_attribute(implementation.get(), "_Encoding", "utf-8");
   }
   for (std::size_t i = 0; i < suite.cases.size(); ++i) {
     if (suite.cases[i].skip_reason.empty()) continue;
@@ -878,11 +883,13 @@ void Writer::finish_case(std::size_t suite, std::size_t which, const CaseOutcome
       write_part(file, name + schema::warmup_time, H5T_NATIVE_DOUBLE, start, steps,
                  outcome.warmup_time.data() + (outcome.warmup_time.size() - warmup));
     }
-    if (!outcome.message.empty()) {
+    const auto write_text = [&](const char* dataset, const std::string& text) {
+      if (text.empty()) return;
       const std::array<hsize_t, 2> length{1, static_cast<hsize_t>(schema::message_length)};
-      write_part(file, name + schema::message, hdf5::character_type().get(), start, length,
-                 message_bytes(outcome.message).data());
-    }
+      write_part(file, name + dataset, hdf5::character_type().get(), start, length, message_bytes(text).data());
+    };
+    write_text(schema::message, outcome.message);
+    write_text(schema::implementation, outcome.implementation);
     write_one(file, name + schema::stop_reason, H5T_NATIVE_INT8, which, static_cast<std::int8_t>(outcome.stop_reason));
     write_one(file, name + schema::timer, H5T_NATIVE_INT8, which, static_cast<std::int8_t>(outcome.timer));
     write_one(file, name + schema::warmup_steps, H5T_NATIVE_INT32, which,

@@ -105,7 +105,8 @@ std::string_view name(Scaling scaling) {
 }
 
 DataType element_type(Scaling scaling) {
-  if (scaling == Scaling::none) throw Error(ExitCode::internal, "core", 0, "", "plain operands have no scaled elements");
+  if (scaling == Scaling::none)
+    throw Error(ExitCode::internal, "core", 0, "", "plain operands have no scaled elements");
   return scaling == Scaling::nv ? DataType::f4e2m1 : DataType::f8e4m3;
 }
 

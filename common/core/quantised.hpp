@@ -63,10 +63,10 @@ struct Quantised {
 [[nodiscard]] std::int64_t rows_together(Scaling scaling, Side side);
 
 /// Quantises rows [first, first + values.size() / k); `first` is a multiple of rows_together(), and only the last group
-/// of a matrix may have fewer rows. Scales map the largest magnitude of a block to the largest element: s = max / 448 or
-/// max / 6, in f32; mx rounds s up to a power of two; nv rounds s / matrix_scale to e4m3, where matrix_scale = largest /
-/// (6 x 448). Then element = value / s, rounded to nearest even. (cuBLAS 13 documentation, "1D Block Quantization".)
-/// Different groups may be written by several threads at once.
+/// of a matrix may have fewer rows. Scales map the largest magnitude of a block to the largest element: s = max / 448
+/// or max / 6, in f32; mx rounds s up to a power of two; nv rounds s / matrix_scale to e4m3, where matrix_scale =
+/// largest / (6 x 448). Then element = value / s, rounded to nearest even. (cuBLAS 13 documentation, "1D Block
+/// Quantization".) Different groups may be written by several threads at once.
 void quantise_rows(Quantised& matrix, std::int64_t first, std::span<const float> values);
 
 /// Bytes of elements and scales of a `rows` x `k` operand, without padding.

@@ -1,7 +1,7 @@
-// Floating-point formats of 16 bits and less, as their bits: f16 (IEEE 754 binary16), e4m3 and e5m2 (Micikevicius et al.,
-// FP8 formats for deep learning, 2022), e2m1 and ue8m0 (OCP Microscaling Formats specification 1.0), and the 19 bits of
-// tf32. Encoders round to nearest, ties to even, in the default rounding mode, and saturate where the format has no
-// infinity (e5m2 too, as converters for deep learning do).
+// Floating-point formats of 16 bits and less, as their bits: f16 (IEEE 754 binary16), e4m3 and e5m2 (Micikevicius et
+// al., FP8 formats for deep learning, 2022), e2m1 and ue8m0 (OCP Microscaling Formats specification 1.0), and the 19
+// bits of tf32. Encoders round to nearest, ties to even, in the default rounding mode, and saturate where the format
+// has no infinity (e5m2 too, as converters for deep learning do).
 #pragma once
 
 #include <algorithm>
@@ -63,8 +63,7 @@ inline constexpr SmallFloat e2m1{1, 0, 0x8, 0x7, 0x7, 0x7};
     return std::numeric_limits<float>::quiet_NaN();
   }
   const auto field = static_cast<int>(magnitude >> static_cast<unsigned>(format.fraction_bits));
-  const auto fraction =
-      static_cast<int>(magnitude & ((1U << static_cast<unsigned>(format.fraction_bits)) - 1U));
+  const auto fraction = static_cast<int>(magnitude & ((1U << static_cast<unsigned>(format.fraction_bits)) - 1U));
   const int significand = field == 0 ? fraction : fraction + (1 << format.fraction_bits);
   return sign * std::ldexp(static_cast<float>(significand),
                            format.least_exponent + std::max(field - 1, 0) - format.fraction_bits);

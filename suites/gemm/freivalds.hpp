@@ -19,12 +19,12 @@
 // own = 2^-53 (1 + 2 sqrt(columns / k)) is the rounding of this check, by the same argument.
 // Rounding is uniform in [-u, u] rather than always u, so sound products reach about a tenth of the tolerance.
 //
-// Units that truncate (Accumulation::unit = t > 0, as GPUs' matrix units do). A step adds L products to the sum; all are
-// aligned to the largest of them, truncated to a unit t of it, added, and the sum is truncated again. With the variance
-// of the sum as above:
+// Units that truncate (Accumulation::unit = t > 0, as GPUs' matrix units do). A step adds L products to the sum; all
+// are aligned to the largest of them, truncated to a unit t of it, added, and the sum is truncated again. With the
+// variance of the sum as above:
 //   the sum's own loss is at most t |s_l| and always towards zero: k / L steps add up to a drift whose root mean square
-//     is t s_a s_b sqrt(3/8) k^1.5 / L x m, where m, the mean loss by the size of a sum, is 0.36 (uniform in [0, t 2^e),
-//     2^e <= |s| < 2^(e+1)): 0.22 t |a_i| |b_j| sqrt k / L;
+//     is t s_a s_b sqrt(3/8) k^1.5 / L x m, where m, the mean loss by the size of a sum, is 0.36 (uniform in [0, t
+//     2^e), 2^e <= |s| < 2^(e+1)): 0.22 t |a_i| |b_j| sqrt k / L;
 //   a product's loss has the product's random sign: t / sqrt 3 of 2^e, over k products 0.3 t |a_i| |b_j|;
 //   where the sum is still smaller than the largest product, that one counts: it is at most 14 s_a s_b, on average over
 //     32 normals about 4: 2.3 t |a_i| |b_j| / sqrt k.
@@ -37,8 +37,8 @@
 // Detection limit: an element off by more than twice the tolerance is always seen. Against the typical size of an
 // element, s_a s_b sqrt k = |a_i| |B|_F / sqrt(columns k), that is 12 u sqrt(columns k). Columns are checked in panels
 // of 512 (64 where t > 2^-20), so for f32 accumulation it is 7e-4 of a typical element at k = 2048 and 2e-3 at k =
-// 14336: below one step of bf16 (2^-8 = 4e-3), so that an element which was rounded to bf16 on its way is seen. README.md
-// has the limits of units that truncate. Integers are compared exactly.
+// 14336: below one step of bf16 (2^-8 = 4e-3), so that an element which was rounded to bf16 on its way is seen.
+// README.md has the limits of units that truncate. Integers are compared exactly.
 #pragma once
 
 #include <cmath>

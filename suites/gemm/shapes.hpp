@@ -50,8 +50,8 @@ struct Product {
 /// "1024,128x4096x768": squares, and M x N x K. Throws Error (usage).
 [[nodiscard]] std::vector<Shape> parse_sizes(std::string_view text);
 
-/// The profile's products on the host: squares, an odd shape, and the layers of a transformer with a prompt of 128 tokens
-/// and with a single token (llama-100m; from `accept` on llama-3-8b too).
+/// The profile's products on the host: squares, an odd shape, and the layers of a transformer with a prompt of 128
+/// tokens and with a single token (llama-100m; from `accept` on llama-3-8b too).
 [[nodiscard]] std::vector<Product> products_of(Profile profile, const std::vector<Operand>& operands);
 /// On a GPU: squares from 2048 on, an odd shape, and the layers of llama-3-8b and of one of eight ranks of llama-3-70b
 /// with a prompt of 2048 tokens and with a single token.

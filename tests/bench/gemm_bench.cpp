@@ -188,8 +188,8 @@ int run(int argc, char** argv) {
     fmt::print("{}, {} buffers, {} x {} steps of each\n{:<34} {:>10} {:>10} {:>8} {:>14}\n", device->name(),
                hot ? "hot" : "cold", rounds, steps, "case", "bare", "suite", "ratio", "fastest tenth");
   }
-  for (const gemm::Product& product : gemm::products_of({{512, 512, 512}, {1024, 1024, 1024}, {128, 4096, 768}},
-                                                        {DataType::f64, DataType::f32, DataType::bf16, DataType::i8})) {
+  for (const gemm::Product& product :
+       gemm::products_of({{512, 512, 512}, {1024, 1024, 1024}, {128, 4096, 768}}, gemm::default_operands("host"))) {
     const std::string name = gemm::case_name(product);
     if (!device->supports(product.type) || !std::regex_search(name, wanted)) continue;
     std::unique_ptr<Bare> bare;

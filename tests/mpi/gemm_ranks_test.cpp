@@ -27,7 +27,7 @@ class Gemm : public ::testing::Test {
                                 .ranks_on_node = platform_.topology.ranks_on_node(place.node_index),
                                 .threads = 1});
     collective_ = choose_collective_backend(backends_, "host").open_collective(world_, *device_);
-    options_.values = {{"gemm-types", "f64,f32,bf16,i8"}, {"gemm-sizes", "96,1x256x128"}};
+    options_.values = {{"gemm-types", "f64,f32,bf16,i8"}, {"gemm-sizes", "96,1x256x128"}, {"gemm-algorithms", "auto"}};
     options_.cold_buffers = false;
     for (auto& suite : suites_) {
       if (suite->name() == "gemm") gemm_ = suite.get();

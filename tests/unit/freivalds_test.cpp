@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "common/core/bfloat16.hpp"
+#include "common/core/quantised.hpp"
 #include "common/core/random.hpp"
 
 namespace rackproof::gemm {
@@ -204,6 +206,143 @@ TEST(Freivalds, errors_that_cancel_for_one_vector_are_seen_by_another) {
   for (std::uint64_t seed = 0; seed < 200; ++seed) seen += problem.check(seed).error > 1.0 ? 1 : 0;
   // 7/8 of 200 is 175, with a standard deviation of 4.7.
   EXPECT_GE(seen, 150);
+}
+
+/// The sums of NVIDIA's matrix units as published (common/backends/cuda/matmul_rules.cpp): products exact, aligned to
+/// the largest addend, truncated, added, truncated.
+struct MatrixUnit {
+  const char* name;
+  Scaling scaling;
+  int aligned_bits;  ///< of fraction, below the largest addend
+  int kept_bits;     ///< of fraction, of the sum
+  Accumulation accumulation;
+};
+
+double truncated(double value, double unit) { return std::trunc(value / unit) * unit; }
+
+double add_step(const MatrixUnit& unit, double sum, std::span<const double> products) {
+  int largest = sum == 0.0 ? -1000 : std::ilogb(sum);
+  for (const double product : products) {
+    if (product != 0.0) largest = std::max(largest, std::ilogb(product));
+  }
+  const double grain = std::ldexp(1.0, largest - unit.aligned_bits);
+  double result = truncated(sum, grain);
+  for (const double product : products) result += truncated(product, grain);
+  return result == 0.0 ? 0.0 : truncated(result, std::ldexp(1.0, std::ilogb(result) - unit.kept_bits));
+}
+
+/// Operands for a unit, quantised or rounded to bf16, and C as the unit computes it.
+struct UnitProblem {
+  UnitProblem(const MatrixUnit& which, Shape s, std::uint64_t seed) : unit(which), shape(s) {
+    a = operand(random_stream(seed, 1), Side::left, s.m);
+    b = operand(random_stream(seed, 2), Side::right, s.n);
+    std::vector<double> products(static_cast<std::size_t>(unit.accumulation.products));
+    const int interval = unit.accumulation.interval > 0 ? unit.accumulation.interval : 1 << 30;
+    c.resize(static_cast<std::size_t>(s.m * s.n));
+    for (std::int64_t i = 0; i < s.m; ++i) {
+      for (std::int64_t j = 0; j < s.n; ++j) {
+        float total = 0.0F;
+        double sum = 0.0;
+        for (std::int64_t l = 0; l < s.k; l += unit.accumulation.products) {
+          const std::int64_t count = std::min<std::int64_t>(unit.accumulation.products, s.k - l);
+          for (std::int64_t p = 0; p < count; ++p) {
+            products[static_cast<std::size_t>(p)] = static_cast<double>(a[static_cast<std::size_t>(i * s.k + l + p)]) *
+                                                    static_cast<double>(b[static_cast<std::size_t>(j * s.k + l + p)]);
+          }
+          sum = add_step(unit, sum, std::span(products).first(static_cast<std::size_t>(count)));
+          if ((l + count) % interval == 0) {
+            total += static_cast<float>(sum);
+            sum = 0.0;
+          }
+        }
+        c[static_cast<std::size_t>(i * s.n + j)] = total + static_cast<float>(sum);
+      }
+    }
+  }
+
+  [[nodiscard]] std::vector<float> operand(std::uint64_t stream, Side side, std::int64_t rows) const {
+    std::vector<float> values(static_cast<std::size_t>(rows * shape.k));
+    fill_normal(std::span<float>(values), stream, 0, 1.0F);
+    if (unit.scaling == Scaling::none) {
+      for (float& value : values) value = from_bf16(to_bf16(value));
+      return values;
+    }
+    Quantised matrix = make_quantised(unit.scaling, side, rows, shape.k, 3.8F);
+    quantise_rows(matrix, 0, values);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      matrix.read(
+          row, 0,
+          std::span(values).subspan(static_cast<std::size_t>(row * shape.k), static_cast<std::size_t>(shape.k)));
+    }
+    return values;
+  }
+
+  [[nodiscard]] FreivaldsResult check(std::uint64_t seed) const {
+    const Rows<float> columns = [this](std::int64_t row, std::int64_t first, std::int64_t count,
+                                       std::vector<float>& scratch) {
+      scratch.resize(static_cast<std::size_t>(count));
+      for (std::int64_t j = 0; j < count; ++j) {
+        scratch[static_cast<std::size_t>(j)] = b[static_cast<std::size_t>((first + j) * shape.k + row)];
+      }
+      return std::span<const float>(scratch);
+    };
+    return freivalds<float, float>(shape, rows_of(std::span<const float>(a), shape.k), columns, c, seed,
+                                   unit.accumulation);
+  }
+
+  MatrixUnit unit;
+  Shape shape;
+  std::vector<float> a, b, c;  ///< b: B^T
+};
+
+const std::vector<MatrixUnit>& matrix_units() {
+  static const std::vector<MatrixUnit> all{{"bf16 8.0", Scaling::none, 24, 23, {0x1p-23, 8, 0}},
+                                           {"bf16 9.0", Scaling::none, 25, 23, {0x1p-23, 16, 0}},
+                                           {"tf32 8.0", Scaling::none, 24, 23, {0x1p-23, 4, 0}},
+                                           {"f8 8.9", Scaling::tensor, 13, 13, {0x1p-13, 16, 0}},
+                                           {"f8 9.0", Scaling::tensor, 13, 13, {0x1p-13, 32, 0}},
+                                           {"f8-block 9.0", Scaling::block, 13, 13, {0x1p-13, 32, 128}},
+                                           {"mxf8 10.0", Scaling::mx, 25, 23, {0x1p-23, 32, 0}},
+                                           {"nvf4 10.0", Scaling::nv, 35, 23, {0x1p-23, 64, 0}}};
+  return all;
+}
+
+TEST(Freivalds, sound_products_of_units_that_truncate_stay_below_the_tolerance) {
+  for (const MatrixUnit& unit : matrix_units()) {
+    for (const Shape& shape : {Shape{1, 1, 32}, {8, 80, 64}, {4, 128, 512}, {2, 64, 4096}, {1, 16, 16384}}) {
+      const FreivaldsResult result = UnitProblem(unit, shape, 5).check(6);
+      EXPECT_LT(result.error, 0.7) << unit.name << " k " << shape.k;
+    }
+  }
+}
+
+TEST(Freivalds, units_that_truncate_are_not_taken_for_ones_that_round) {
+  // What a tolerance for f32 sums makes of Hopper's f8: so the allowance is needed.
+  UnitProblem problem(matrix_units()[4], {4, 128, 512}, 5);
+  problem.unit.accumulation = {};
+  EXPECT_GT(problem.check(6).error, 1.0);
+}
+
+TEST(Freivalds, a_wrong_element_of_every_unit_is_seen_at_twice_its_tolerance) {
+  const Shape shape{4, 128, 512};
+  for (const MatrixUnit& unit : matrix_units()) {
+    UnitProblem problem(unit, shape, 5);
+    double squares = 0.0;
+    for (const float element : problem.c) squares += static_cast<double>(element) * static_cast<double>(element);
+    const double typical = std::sqrt(squares / static_cast<double>(problem.c.size()));
+    const double panel = unit.accumulation.unit > 0x1p-20 ? 64.0 : 128.0;
+    const double limit = 12.0 * truncation_error(unit.accumulation, shape.k) * std::sqrt(panel * 512.0) * typical;
+    for (std::uint64_t trial = 0; trial < 8; ++trial) {
+      const auto at = static_cast<std::size_t>(random_bits(6, trial) % problem.c.size());
+      const float before = problem.c[at];
+      problem.c[at] += static_cast<float>((trial % 2 == 0 ? 1.5 : -1.5) * limit);
+      EXPECT_GT(problem.check(trial).error, 1.0) << unit.name << " " << at;
+      problem.c[at] = std::numeric_limits<float>::quiet_NaN();
+      EXPECT_FALSE(std::isfinite(problem.check(trial).error)) << unit.name;
+      problem.c[at] = before;
+    }
+    EXPECT_LT(limit, typical) << unit.name << ": an element of the wrong sign is seen";
+  }
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "common/backends/backend.hpp"
 #include "common/core/error.hpp"
+#include "common/core/small_floats.hpp"
 #include "suites/gemm/shapes.hpp"
 #include "suites/gemm/workload.hpp"
 #include "suites/suite.hpp"
@@ -32,7 +33,7 @@ using ::testing::StartsWith;
 
 Options options_with(const std::string& types = "f64,f32,bf16,i8", const std::string& sizes = "profile") {
   Options options;
-  options.values = {{"gemm-types", types}, {"gemm-sizes", sizes}};
+  options.values = {{"gemm-types", types}, {"gemm-sizes", sizes}, {"gemm-algorithms", "auto"}};
   return options;
 }
 
@@ -107,7 +108,9 @@ class NoCollective final : public Collective {
   int rank() const override { return 0; }
   int size() const override { return 1; }
   std::string implementation() const override { return "none"; }
-  void all_reduce(const void*, void*, std::size_t, DataType, Reduction) override {}
+  void all_reduce(const void* send, void* receive, std::size_t count, DataType type, Reduction) override {
+    std::memcpy(receive, send, bytes_of(count, type));
+  }
   void reduce(const void*, void*, std::size_t, DataType, int, Reduction) override {}
   void reduce_scatter(const void*, void*, std::size_t, DataType, Reduction) override {}
   void all_to_all(const void*, void*, std::size_t, DataType) override {}
@@ -205,7 +208,8 @@ TEST(GemmCases, that_do_not_fit_are_skipped_with_both_numbers) {
 }
 
 TEST(GemmOptions, that_make_no_sense_are_told_in_one_line) {
-  EXPECT_THAT(usage_of(options_with("f16")), AllOf(HasSubstr("--gemm-types"), HasSubstr("'f16'"), HasSubstr("bf16")));
+  EXPECT_THAT(usage_of(options_with("f17")), AllOf(HasSubstr("--gemm-types"), HasSubstr("'f17'"), HasSubstr("bf16")));
+  EXPECT_THAT(usage_of(options_with("f8e4m3")), HasSubstr("choose from f64, f32, tf32, f16, bf16, f8, f8-block"));
   EXPECT_THAT(usage_of(options_with("i32")), HasSubstr("not multiplied"));
   EXPECT_THAT(usage_of(options_with("")), HasSubstr("--gemm-types"));
   EXPECT_THAT(usage_of(options_with("f32,f32")), HasSubstr("twice"));
@@ -214,6 +218,167 @@ TEST(GemmOptions, that_make_no_sense_are_told_in_one_line) {
   EXPECT_THAT(usage_of(options_with("f32", "5000000000")), HasSubstr("--gemm-sizes"));
   EXPECT_THAT(usage_of(options_with("f32", "64,64x64x64")), HasSubstr("twice"));
   EXPECT_THAT(usage_of(options_with("f32", "64,")), HasSubstr("--gemm-sizes"));
+  Options options = options_with();
+  options.values["gemm-algorithms"] = "heuristic,fastest";
+  EXPECT_THAT(usage_of(options), HasSubstr("--gemm-algorithms: 'fastest' is neither heuristic nor tuned"));
+}
+
+std::set<std::string> names_on(const std::string& device, const Options& options) {
+  Platform platform;
+  platform.device = device;
+  std::set<std::string> names;
+  for (const Case& each : make_gemm_suite()->cases(options, platform)) names.insert(each.name);
+  return names;
+}
+
+TEST(GemmCases, of_a_gpu_are_of_all_types_and_larger) {
+  Options options = options_with("auto");
+  const auto quick = names_on("cuda", options);
+  for (const std::string type : {"f64", "f32", "tf32", "f16", "bf16", "f8", "f8-block", "mxf8", "nvf4", "i8"}) {
+    EXPECT_THAT(quick, Contains("gemm/" + type + "/m8192n8192k8192/packed"));
+  }
+  EXPECT_THAT(quick, Contains("gemm/bf16/m2048n28672k4096/packed"));
+  EXPECT_THAT(quick, Contains("gemm/bf16/m1n1280k8192/packed"));
+  EXPECT_THAT(quick, Contains("gemm/bf16/m1999n2001k2003/plain"));
+  EXPECT_THAT(quick, Contains("gemm/nvf4/m1996n2000k2016/packed"));
+  EXPECT_THAT(quick, Not(Contains(HasSubstr("tuned"))));
+  options.profile = Profile::accept;
+  const auto accept = names_on("cuda", options);
+  for (const std::string& name : quick) EXPECT_THAT(accept, Contains(name));
+  EXPECT_THAT(accept, Contains("gemm/mxf8/m16384n16384k16384/packed/tuned"));
+  EXPECT_THAT(accept, Contains("gemm/f8/m2048n7168k8192/packed"));
+  EXPECT_EQ(names_on("host", options_with("auto")), names_on("host", options_with("f64,f32,bf16,i8")));
+}
+
+TEST(GemmCases, that_the_host_lacks_are_skipped_where_they_are_asked_for) {
+  Platform platform;
+  platform.known = true;
+  platform.memory_available = 1U << 30U;
+  platform.peaks.flops = {{DataType::f32, 1e12}, {DataType::f8e4m3, 1e12}};
+  Options options = options_with("f16,f8-block,f32", "64");
+  options.values["gemm-algorithms"] = "tuned";
+  const auto cases = make_gemm_suite()->cases(options, platform);
+  EXPECT_EQ(cases.front().skip_reason, "this device multiplies no f16");
+  EXPECT_EQ(cases[2].skip_reason, "this device multiplies no f8-block");
+  EXPECT_THAT(cases.back().skip_reason, HasSubstr("one algorithm"));
+  platform.device = "cuda";
+  for (const Case& each : make_gemm_suite()->cases(options, platform)) EXPECT_THAT(each.skip_reason, IsEmpty());
+}
+
+TEST(GemmCases, of_narrow_types_count_their_elements_and_scales) {
+  const auto cases = make_gemm_suite()->cases(options_with("f8,f8-block,mxf8,nvf4", "128x256x512"), {});
+  ASSERT_THAT(cases, SizeIs(4));
+  const double elements = 128.0 * 512.0 + 512.0 * 256.0;
+  const double c = 128.0 * 256.0 * 4.0;
+  EXPECT_EQ(cases[0].work.bytes, elements + 2 * 4 + c);
+  EXPECT_EQ(cases[1].work.bytes, elements + (128 * 4 + 2 * 4) * 4 + c);
+  EXPECT_EQ(cases[2].work.bytes, elements + elements / 32 + c);
+  EXPECT_EQ(cases[3].work.bytes, elements / 2 + elements / 16 + c);
+  for (const Case& each : cases) EXPECT_EQ(each.work.flop, 2.0 * 128 * 256 * 512);
+}
+
+/// A device whose products are sums in f64, rounded once: for every type, and slow.
+class ReferenceDevice final : public Device {
+ public:
+  explicit ReferenceDevice(Device& memory) : memory_(memory) {}
+  std::string name() const override { return "reference"; }
+  std::string serial() const override { return ""; }
+  std::string id() const override { return "reference:0"; }
+  int threads() const override { return 1; }
+  std::size_t memory_available() const override { return memory_.memory_available(); }
+  std::size_t cache_bytes() const override { return 1U << 16U; }
+  bool supports(DataType) const override { return true; }
+  std::unique_ptr<Buffer> allocate(std::size_t bytes) override { return memory_.allocate(bytes); }
+  void copy_to_device(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void copy_to_host(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void copy(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  std::unique_ptr<Matmul> matmul(const MatmulProblem& problem) override {
+    return std::make_unique<ReferenceMatmul>(*this, problem);
+  }
+  TokenKernels& token_kernels() override { return memory_.token_kernels(); }
+  void synchronize() override {}
+  Peaks measure_peaks() override { return {}; }
+
+  std::function<void(float*)> spoil = [](float*) {};
+  std::vector<std::size_t> chosen;  ///< algorithms, as they were asked for
+
+ private:
+  class ReferenceMatmul final : public Matmul {
+   public:
+    ReferenceMatmul(ReferenceDevice& device, const MatmulProblem& problem) : device_(device), problem_(problem) {}
+    std::size_t weight_bytes() const override { return static_cast<std::size_t>(problem_.k * problem_.n * 4); }
+    std::size_t input_bytes() const override { return 64; }
+    void pack(const void* plain, void* packed) override {
+      std::memcpy(packed, plain, bytes_of(static_cast<std::size_t>(problem_.k * problem_.n), problem_.input));
+    }
+    void pack_input(const Quantised& a, void*) override { a_ = a; }
+    void pack_weights(const Quantised& b, void*) override { b_ = b; }
+    void run(const void* a, const void* weights, void* c) override {
+      auto* const out = static_cast<float*>(c);
+      for (std::int64_t i = 0; i < problem_.m; ++i) {
+        for (std::int64_t j = 0; j < problem_.n; ++j) {
+          double sum = 0.0;
+          for (std::int64_t l = 0; l < problem_.k; ++l) {
+            sum += problem_.scaling == Scaling::none
+                       ? element(a, i * problem_.k + l) * element(weights, l * problem_.n + j)
+                       : a_.value(i, l) * b_.value(j, l);
+          }
+          out[i * problem_.n + j] = static_cast<float>(sum);
+        }
+      }
+      device_.spoil(out);
+    }
+    std::size_t algorithms() const override { return 3; }
+    void choose(std::size_t algorithm) override { device_.chosen.push_back(algorithm); }
+    std::string implementation() const override { return "sums in f64"; }
+
+   private:
+    double element(const void* data, std::int64_t at) const {
+      if (problem_.input == DataType::f16) return from_f16(static_cast<const f16_bits*>(data)[at]);
+      const float value = static_cast<const float*>(data)[at];
+      if (problem_.input == DataType::tf32) {
+        EXPECT_EQ(value, to_tf32(value));
+      }
+      return value;
+    }
+    ReferenceDevice& device_;
+    MatmulProblem problem_;
+    Quantised a_;
+    Quantised b_;
+  };
+  Device& memory_;
+};
+
+TEST_F(GemmOnHost, types_of_gpus_pass_their_check_and_one_wrong_element_fails) {
+  ReferenceDevice device(*device_);
+  for (const auto& product : gemm::products_of({{16, 48, 160}}, gemm::parse_types("tf32,f16,f8,f8-block,mxf8,nvf4"))) {
+    if (product.layout == WeightLayout::plain && product.type != DataType::f16 && product.type != DataType::tf32)
+      continue;
+    device.spoil = [](float*) {};
+    const Verification sound = verify_after(device, product, 2);
+    EXPECT_EQ(sound.outcome, Verification::Outcome::passed) << gemm::case_name(product) << " " << sound.detail;
+    EXPECT_LT(sound.error, 0.5) << gemm::case_name(product);
+    // A hundredth of a typical element.
+    device.spoil = [](float* c) { c[7 * 48 + 30] += 0.12F; };
+    const Verification spoilt = verify_after(device, product, 2);
+    EXPECT_EQ(spoilt.outcome, Verification::Outcome::failed) << gemm::case_name(product);
+    EXPECT_THAT(spoilt.detail, StartsWith("row 7 of C is wrong"));
+    device.spoil = [](float* c) { c[5] = std::numeric_limits<float>::quiet_NaN(); };
+    EXPECT_EQ(verify_after(device, product, 2).outcome, Verification::Outcome::failed) << gemm::case_name(product);
+  }
+}
+
+TEST_F(GemmOnHost, a_tuned_product_tries_every_algorithm_and_takes_one) {
+  ReferenceDevice device(*device_);
+  gemm::Product product{DataType::f32, {8, 8, 8}, WeightLayout::plain, 8};
+  EXPECT_EQ(verify_after(device, product, 1).outcome, Verification::Outcome::passed);
+  EXPECT_THAT(device.chosen, IsEmpty());
+  product.tuned = true;
+  EXPECT_EQ(verify_after(device, product, 1).outcome, Verification::Outcome::passed);
+  ASSERT_THAT(device.chosen, SizeIs(4));
+  EXPECT_EQ(std::vector<std::size_t>(device.chosen.begin(), device.chosen.end() - 1),
+            (std::vector<std::size_t>{0, 1, 2}));
+  EXPECT_LT(device.chosen.back(), 3U);
 }
 
 TEST(GemmSets, span_twice_the_cache_within_a_quarter_of_the_memory) {

@@ -249,6 +249,24 @@ TEST(Writer, ends_a_case_again_with_another_outcome) {
   EXPECT_TRUE(file.figure_time(0, 0).empty());
 }
 
+TEST(Writer, gives_back_what_ran_a_case) {
+  const TemporaryFolder folder;
+  const std::filesystem::path path = folder / "run.h5";
+  {
+    Writer writer(path, example_header());
+    writer.write_block(0, 0, example_block(0, 0, 0, 3, 30));
+    CaseOutcome outcome = example_outcome(0, 0, 3, 30);
+    outcome.implementation = "cuBLASLt 13.1.0 choice 1 of 8: algorithm 66";
+    writer.finish_case(0, 0, outcome);
+    writer.write_block(0, 2, example_block(0, 2, 0, 3, 30));
+    writer.finish_case(0, 2, example_outcome(0, 2, 3, 30));
+    writer.finish();
+  }
+  const ResultFile file(path);
+  EXPECT_EQ(file.outcome(0, 0).implementation, "cuBLASLt 13.1.0 choice 1 of 8: algorithm 66");
+  EXPECT_EQ(file.outcome(0, 2).implementation, "");
+}
+
 TEST(Writer, cuts_a_long_message_between_characters) {
   const TemporaryFolder folder;
   {
