@@ -50,7 +50,7 @@ inline std::uint16_t encode_f16(float value) {
   if (magnitude >= 65520.0) return static_cast<std::uint16_t>(sign | 0x7c00U);
   int power = 0;
   (void)std::frexp(magnitude, &power);
-  const int ulp = std::max(power - 11, -24);  // of the result
+  const int ulp = magnitude == 0.0 ? -24 : std::max(power - 11, -24);  // of the result
   const auto steps = static_cast<std::uint32_t>(std::nearbyint(std::ldexp(magnitude, -ulp)));
   // Steps of the smallest normal binade and below are the code itself; above, each binade adds 1024.
   const std::uint32_t code = ulp == -24 ? steps : steps + static_cast<std::uint32_t>(ulp + 24) * 1024U;
