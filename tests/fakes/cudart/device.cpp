@@ -43,7 +43,9 @@ void fill_abilities(cudaDeviceProp& properties, const Kind& kind) {
   properties.hostNativeAtomicSupported = kind.grace ? 1 : 0;
   properties.pageableMemoryAccess = properties.pageableMemoryAccessUsesHostPageTables = kind.grace ? 1 : 0;
   properties.directManagedMemAccessFromHost = kind.grace ? 1 : 0;
+#if CUDART_VERSION >= 13000
   properties.hostNumaId = -1;
+#endif
 }
 
 cudaDeviceProp properties_of(const DeviceState& device) {
@@ -56,6 +58,10 @@ cudaDeviceProp properties_of(const DeviceState& device) {
   properties.major = fleet.kind.major;
   properties.minor = fleet.kind.minor;
   properties.memoryBusWidth = fleet.kind.bus_bits;
+#if CUDART_VERSION < 13000
+  properties.clockRate = fleet.kind.clock_mhz * 1000;
+  properties.memoryClockRate = fleet.kind.memory_clock_mhz * 1000;
+#endif
   properties.l2CacheSize = fleet.kind.l2_mebibytes << 20;
   properties.persistingL2CacheMaxSize = properties.l2CacheSize / 4 * 3;
   properties.pciBusID = device.identity.pci_bus;
@@ -126,7 +132,7 @@ std::optional<int> ability_attribute(const cudaDeviceProp& properties, cudaDevic
     case cudaDevAttrHostNativeAtomicSupported:
       return properties.hostNativeAtomicSupported;
     case cudaDevAttrHostNumaId:
-      return properties.hostNumaId;
+      return -1;
     case cudaDevAttrClusterLaunch:
       return properties.clusterLaunch;
     case cudaDevAttrAsyncEngineCount:

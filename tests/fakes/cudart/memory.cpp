@@ -417,8 +417,15 @@ cudaError_t cudaMemGetInfo(std::size_t* available, std::size_t* total) {
   });
 }
 
-cudaError_t cudaMemPrefetchAsync(const void* pointer, std::size_t bytes, cudaMemLocation /*to*/, unsigned /*flags*/,
-                                 cudaStream_t /*stream*/) {
+#if CUDART_VERSION >= 13000
+using MemoryPlace = cudaMemLocation;
+#define RACKPROOF_FAKE_FLAGS unsigned /*flags*/,
+#else
+using MemoryPlace = int;
+#define RACKPROOF_FAKE_FLAGS
+#endif
+cudaError_t cudaMemPrefetchAsync(const void* pointer, std::size_t bytes, MemoryPlace /*to*/,
+                                 RACKPROOF_FAKE_FLAGS cudaStream_t /*stream*/) {
   return api("cudaMemPrefetchAsync", Reports::errors, [&] {
     const std::lock_guard lock(runtime().mutex);
     const Allocation* found = runtime().check_range("cudaMemPrefetchAsync", "the memory", pointer, bytes);
@@ -426,7 +433,7 @@ cudaError_t cudaMemPrefetchAsync(const void* pointer, std::size_t bytes, cudaMem
   });
 }
 
-cudaError_t cudaMemAdvise(const void* pointer, std::size_t bytes, cudaMemoryAdvise /*advice*/, cudaMemLocation /*at*/) {
+cudaError_t cudaMemAdvise(const void* pointer, std::size_t bytes, cudaMemoryAdvise /*advice*/, MemoryPlace /*at*/) {
   return api("cudaMemAdvise", Reports::errors, [&] {
     const std::lock_guard lock(runtime().mutex);
     const Allocation* found = runtime().check_range("cudaMemAdvise", "the memory", pointer, bytes);
