@@ -465,7 +465,7 @@ TEST(FakeCublasLt, finds_what_was_not_destroyed) {
   });
 }
 
-TEST(FakeCublasLt, flips_one_bit_of_the_product_asked_for) {
+TEST(FakeCublasLt, flips_one_bit_of_each_product_from_the_one_asked_for_on) {
   expect_works({{"RACKPROOF_FAKE_FAULTS", "bit_flip@gemm=2"}}, [] {
     void* const a = upload(std::vector<float>(16, 1.0F));
     {
@@ -476,7 +476,7 @@ TEST(FakeCublasLt, flips_one_bit_of_the_product_asked_for) {
       };
       REQUIRE(wrong() == 0);
       REQUIRE(wrong() == 1);
-      REQUIRE(wrong() == 0);
+      REQUIRE(wrong() == 1);
     }
     REQUIRE(cudaFree(a) == cudaSuccess);
   });

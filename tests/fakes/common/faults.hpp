@@ -4,7 +4,7 @@
 //   fallen_off_the_bus@call=N  the same with cudaErrorUnknown, and NVML loses the GPU
 //   out_of_memory              of the memory but 1/8 is gone once a first allocation was made
 //   out_of_memory@malloc=N     the Nth allocation fails
-//   bit_flip@gemm=N            one bit of the Nth product's output is wrong
+//   bit_flip@gemm=N            one bit of the output of the Nth product, and of each after it, is wrong
 //   throttle=RANK:WHY          NVML reports the clocks held back: power, thermal, ...
 //   hang@all_reduce=N          that collective never ends; wrong_sum: a reduction's result is wrong
 // separated by commas. "@rank=R" may follow any of them: on that rank alone. N counts from 1, on each rank.

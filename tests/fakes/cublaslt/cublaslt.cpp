@@ -147,12 +147,12 @@ struct Step {
   std::size_t workspace_bytes = 0;
 };
 
-/// One bit of the result is wrong: a high one of the exponent, or of an integer.
+/// One bit of the result is wrong from some product on: a high one of the exponent, or of an integer.
 void flip_bits(const Step& step) {
   Library& all = library();
   const long number = ++all.products;
   for (const Fault& fault : all.flips) {
-    if (!fault.where.empty() && fault.at != number) continue;
+    if (number < fault.at) continue;
     const std::size_t element = extent_bytes({step.product.d.type, 1, 1, 1});
     const std::int64_t middle = step.product.d.columns / 2 * step.product.d.leading + step.product.d.rows / 2;
     auto* const bytes = static_cast<unsigned char*>(step.operands.d) + static_cast<std::size_t>(middle) * element;

@@ -2,8 +2,11 @@
 // Microscaling formats 1.0 (E2M1, E8M0). Written apart from what it checks.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 
@@ -55,6 +58,41 @@ inline std::uint16_t encode_f16(float value) {
   // Steps of the smallest normal binade and below are the code itself; above, each binade adds 1024.
   const std::uint32_t code = ulp == -24 ? steps : steps + static_cast<std::uint32_t>(ulp + 24) * 1024U;
   return static_cast<std::uint16_t>(sign | code);
+}
+
+/// What each code of so many bits means, for those who need many.
+template <typename Code, std::size_t codes>
+class Table {
+ public:
+  explicit Table(float (*decode_one)(Code)) {
+    for (std::size_t code = 0; code < codes; ++code) values_[code] = decode_one(static_cast<Code>(code));
+  }
+  [[nodiscard]] float operator[](Code code) const { return values_[code]; }
+
+ private:
+  std::array<float, codes> values_{};
+};
+
+inline float read_f16(std::uint16_t code) {
+  static const auto* const table = new Table<std::uint16_t, 65536>(decode_f16);
+  return (*table)[code];
+}
+inline float read_e4m3(std::uint8_t code) {
+  static const Table<std::uint8_t, 256> table(decode_e4m3);
+  return table[code];
+}
+inline float read_e5m2(std::uint8_t code) {
+  static const Table<std::uint8_t, 256> table(decode_e5m2);
+  return table[code];
+}
+inline float read_ue8m0(std::uint8_t code) {
+  static const Table<std::uint8_t, 256> table(decode_ue8m0);
+  return table[code];
+}
+/// The lower four bits.
+inline float read_e2m1(std::uint8_t code) {
+  static const Table<std::uint8_t, 256> table(decode_e2m1);
+  return table[code];
 }
 
 }  // namespace rackproof::fake_lt

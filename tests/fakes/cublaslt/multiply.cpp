@@ -22,16 +22,16 @@ float value_at(const Layout& layout, const void* data, std::int64_t at) {
     case CUDA_R_32F:
       return static_cast<const float*>(data)[i];
     case CUDA_R_16F:
-      return decode_f16(static_cast<const std::uint16_t*>(data)[i]);
+      return read_f16(static_cast<const std::uint16_t*>(data)[i]);
     case CUDA_R_16BF:
       return decode_bf16(static_cast<const std::uint16_t*>(data)[i]);
     case CUDA_R_8F_E4M3:
-      return decode_e4m3(static_cast<const std::uint8_t*>(data)[i]);
+      return read_e4m3(static_cast<const std::uint8_t*>(data)[i]);
     case CUDA_R_8F_E5M2:
-      return decode_e5m2(static_cast<const std::uint8_t*>(data)[i]);
+      return read_e5m2(static_cast<const std::uint8_t*>(data)[i]);
     default:
       // E2M1: two to a byte, the first in the low half.
-      return decode_e2m1(static_cast<std::uint8_t>(static_cast<const std::uint8_t*>(data)[i / 2] >> (i % 2 * 4)));
+      return read_e2m1(static_cast<std::uint8_t>(static_cast<const std::uint8_t*>(data)[i / 2] >> (i % 2 * 4)));
   }
 }
 
@@ -46,8 +46,8 @@ class Scales {
   [[nodiscard]] float at([[maybe_unused]] std::int64_t inner, [[maybe_unused]] std::int64_t outer) const {
     if (scale_.pointer == nullptr) return 1.0F;
 #if CUBLAS_VERSION >= 120800
-    if (scale_.mode == CUBLASLT_MATMUL_MATRIX_SCALE_VEC16_UE4M3) return decode_e4m3(tiled(inner / 16, outer, 16));
-    if (scale_.mode == CUBLASLT_MATMUL_MATRIX_SCALE_VEC32_UE8M0) return decode_ue8m0(tiled(inner / 32, outer, 32));
+    if (scale_.mode == CUBLASLT_MATMUL_MATRIX_SCALE_VEC16_UE4M3) return read_e4m3(tiled(inner / 16, outer, 16));
+    if (scale_.mode == CUBLASLT_MATMUL_MATRIX_SCALE_VEC32_UE8M0) return read_ue8m0(tiled(inner / 32, outer, 32));
 #endif
     const auto* const factors = static_cast<const float*>(scale_.pointer);
 #if CUBLAS_VERSION >= 120900
