@@ -6,8 +6,7 @@
 //   team.for_each(n, f)      f(i) once for each i in [0, n), in any order, by any lane; a barrier at its end
 //   team.reduce_sum(n, f)    the sum, and
 //   team.reduce_max(n, f)    the largest (f32, -3.4e38 for n = 0, NaN passed over) of f(i), the same on every lane;
-//   with
-//                            a barrier at its begin and end
+//                            with a barrier at its begin and end
 //   team.for_each_wide(n, f) f(i) once for each i in {0, Team::width, 2 x Team::width, ...} below n, a multiple of 16;
 //                            the body treats elements i ... i + width - 1 together in values of type Team::Wide, which
 //                            load_wide(pointer) reads and store_wide(value, pointer) writes; Wide times or plus Wide or
@@ -70,9 +69,14 @@ class VectorTeam {
     for (std::int64_t i = 0; i < n; i += width) body(i);
   }
 
-  [[nodiscard]] static constexpr std::int64_t lane() { return 0; }
-  [[nodiscard]] static constexpr std::int64_t lanes() { return 1; }
-  static void barrier() {}
+  template <typename Body>
+  RACKPROOF_KERNEL void for_each_part(std::int64_t n, Body body) const {
+    for (std::int64_t i = 0; i < n; ++i) body(*this, i);
+  }
+
+  [[nodiscard]] RACKPROOF_KERNEL static constexpr std::int64_t lane() { return 0; }
+  [[nodiscard]] RACKPROOF_KERNEL static constexpr std::int64_t lanes() { return 1; }
+  RACKPROOF_KERNEL static void barrier() {}
 
   template <typename Body>
   RACKPROOF_KERNEL void for_each(std::int64_t n, Body body) const {

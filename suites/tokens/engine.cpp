@@ -83,6 +83,8 @@ void Engine::build() {
   last_ = device_->allocate(bytes_of(setup_.batch * shape.hidden, setup_.type));
   logits_ = device_->allocate(bytes_of(setup_.batch * vocabulary_, DataType::f32));
   reserve(setup_.packed_for);
+  // Takes its memory now, so that a step takes none.
+  (void)device_->token_kernels();
 }
 
 void Engine::fill_weights() {
@@ -174,6 +176,7 @@ void Engine::reserve(std::int64_t rows) {
   const ModelShape& shape = setup_.shape;
   const std::int64_t queries = heads_ * shape.head_dim;
   const std::int64_t keys = kv_heads_ * shape.head_dim;
+  recorded_.clear();  // the buffers in there are about to go
   activations_ = {};
   activations_.tokens = device_->allocate(bytes_of(rows, DataType::i32));
   activations_.residual = device_->allocate(bytes_of(rows * shape.hidden, DataType::f32));
@@ -207,15 +210,19 @@ void Engine::sum_over_ranks(Buffer& buffer, std::int64_t rows) {
 }
 
 void Engine::forward(std::span<const std::int32_t> tokens, std::int64_t length, std::int64_t start) {
+  reserve(setup_.batch * length);
+  device_->copy_to_device(activations_.tokens->data(), tokens.data(), tokens.size_bytes());
+  run(length, start);
+}
+
+void Engine::run(std::int64_t length, std::int64_t start) {
   const ModelShape& shape = setup_.shape;
   const std::int64_t rows = setup_.batch * length;
   const auto epsilon = static_cast<float>(shape.norm_epsilon);
   TokenKernels& kernels = device_->token_kernels();
-  reserve(rows);
   Products& plans = products(rows);
   Activations& at = activations_;
 
-  device_->copy_to_device(at.tokens->data(), tokens.data(), tokens.size_bytes());
   kernels.run(EmbeddingArgs{.tokens = at.tokens->as<std::int32_t>(),
                             .count = rows,
                             .table = embedding_->data(),
@@ -290,26 +297,69 @@ void Engine::forward(std::span<const std::int32_t> tokens, std::int64_t length, 
 }
 
 std::vector<Candidate> Engine::candidates(std::int64_t count) {
-  static_assert(sizeof(Candidate) == 2 * sizeof(std::int32_t));
+  find_candidates(count);
+  return fetch_candidates(count);
+}
+
+void Engine::find_candidates(std::int64_t count) {
+  reserve_candidates(count);
+  run_candidates(count);
+}
+
+void Engine::reserve_candidates(std::int64_t count) {
   const std::size_t local = static_cast<std::size_t>(setup_.batch * count) * sizeof(Candidate);
-  if (local_candidates_ == nullptr || local_candidates_->bytes() < local) {
-    local_candidates_ = device_->allocate(local);
-    all_candidates_ = device_->allocate(local * static_cast<std::size_t>(ranks_));
-  }
+  if (local_candidates_ != nullptr && local_candidates_->bytes() >= local) return;
+  recorded_.clear();
+  local_candidates_ = device_->allocate(local);
+  all_candidates_ = device_->allocate(local * static_cast<std::size_t>(ranks_));
+}
+
+void Engine::run_candidates(std::int64_t count) {
+  static_assert(sizeof(Candidate) == 2 * sizeof(std::int32_t));
   device_->token_kernels().run(CandidatesArgs{.logits = logits_->as<float>(),
                                               .count = setup_.batch,
                                               .width = vocabulary_,
                                               .first_token = rank_ * vocabulary_,
                                               .candidates = count,
                                               .output = local_candidates_->as<Candidate>()});
+  if (group_ == nullptr) return;
+  group_->all_gather(local_candidates_->data(), all_candidates_->data(),
+                     static_cast<std::size_t>(setup_.batch * count) * 2, DataType::i32);
+}
+
+std::vector<Candidate> Engine::fetch_candidates(std::int64_t count) {
   std::vector<Candidate> all(static_cast<std::size_t>(ranks_ * setup_.batch * count));
-  const Buffer* from = local_candidates_.get();
-  if (group_ != nullptr) {
-    group_->all_gather(local_candidates_->data(), all_candidates_->data(), local / sizeof(std::int32_t), DataType::i32);
-    from = all_candidates_.get();
-  }
-  device_->copy_to_host(all.data(), from->data(), all.size() * sizeof(Candidate));
+  const Buffer& from = group_ != nullptr ? *all_candidates_ : *local_candidates_;
+  device_->copy_to_host(all.data(), from.data(), all.size() * sizeof(Candidate));
   return all;
+}
+
+void Engine::advance(std::span<const std::int32_t> tokens, std::int64_t start, std::int64_t count) {
+  const auto found = recorded_.find({start, count});
+  if (found == recorded_.end()) {
+    forward(tokens, 1, start);
+    find_candidates(count);
+    return;
+  }
+  device_->copy_to_device(activations_.tokens->data(), tokens.data(), tokens.size_bytes());
+  found->second->replay();
+}
+
+void Engine::record_advance(std::int64_t start, std::int64_t count) {
+  if (group_ != nullptr && !group_->can_be_recorded()) return;
+  const auto work = [this, start, count] {
+    run(1, start);
+    run_candidates(count);
+  };
+  // Once for real before it is recorded: what libraries load or take at the first call cannot be recorded.
+  reserve(setup_.batch);
+  reserve_candidates(count);
+  products(setup_.batch);
+  if (recorded_.empty() && !device_->is_host()) {
+    work();
+    device_->synchronize();
+  }
+  recorded_[{start, count}] = device_->record(work);
 }
 
 std::vector<float> Engine::logits() {

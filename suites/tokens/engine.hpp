@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "common/backends/collective.hpp"
@@ -31,6 +32,9 @@ class Engine {
   /// Collective over `group` (nullptr: this rank alone holds the whole model); both references must outlive the engine.
   /// Allocates and fills the weights. Throws Error on every rank of the group where one of them fails.
   Engine(Device& device, Collective* group, const Setup& setup);
+  Engine(const Engine&) = delete;  // recordings know where it is
+  Engine& operator=(const Engine&) = delete;
+  ~Engine() = default;
 
   /// Collective. Runs tokens [batch, length] as positions [start, start + length) of their sequences, with what the
   /// cache holds of the positions before. Leaves the logits that follow the last position.
@@ -39,6 +43,18 @@ class Engine {
   /// Collective. The `count` largest logits of each rank's part of the vocabulary, [ranks, batch, count], the same on
   /// every rank; count <= max_candidates, parts smaller than that fill up with token -1.
   [[nodiscard]] std::vector<Candidate> candidates(std::int64_t count);
+  /// Its two halves: what the device does, and the copy of what it found to the host.
+  void find_candidates(std::int64_t count);
+  [[nodiscard]] std::vector<Candidate> fetch_candidates(std::int64_t count);
+
+  /// Collective. forward(tokens, 1, start), then find_candidates(count). Where record_advance() was called for the same
+  /// start and count, by one start of what was recorded.
+  void advance(std::span<const std::int32_t> tokens, std::int64_t start, std::int64_t count);
+
+  /// Collective. Has the device record what advance() with this start and count asks of it, once the tokens are there.
+  /// Does nothing where the group's collectives cannot be recorded. What the
+  /// cache holds of position `start` on, and the logits, are undefined afterwards.
+  void record_advance(std::int64_t start, std::int64_t count);
 
   /// Collective. All logits, [batch, vocabulary], the same on every rank.
   [[nodiscard]] std::vector<float> logits();
@@ -67,6 +83,10 @@ class Engine {
   [[nodiscard]] std::unique_ptr<Buffer> upload(std::span<const float> values);
   [[nodiscard]] std::unique_ptr<Buffer> zeros(std::size_t bytes);
   void sum_over_ranks(Buffer& buffer, std::int64_t rows);
+  void reserve_candidates(std::int64_t count);
+  // Device work alone: no waiting, no memory taken, no copy from or to the host.
+  void run(std::int64_t length, std::int64_t start);
+  void run_candidates(std::int64_t count);
 
   Device* device_;
   Collective* group_;
@@ -82,6 +102,7 @@ class Engine {
   std::unique_ptr<Matmul> head_product_;
   Activations activations_;
   std::unique_ptr<Buffer> last_, logits_, local_candidates_, all_candidates_;
+  std::map<std::pair<std::int64_t, std::int64_t>, std::unique_ptr<Recording>> recorded_;  // by start and count
 };
 
 }  // namespace rackproof::tokens

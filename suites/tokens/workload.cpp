@@ -6,6 +6,7 @@
 #include <cmath>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -84,7 +85,8 @@ class TokensWorkload : public Workload {
                  .seed = plan.seed,
                  .batch = plan.batch,
                  .capacity = plan.capacity(),
-                 .packed_for = plan.batch * plan.capacity()}) {
+                 .packed_for = plan.batch * plan.capacity()}),
+        timer_(device.make_timer()) {
     for (std::int64_t sequence = 0; sequence < plan.batch; ++sequence) {
       Tokens tokens = make_prompt(plan.shape, plan.seed, sequence, plan.length);
       tokens.resize(static_cast<std::size_t>(plan.capacity() + 1), unknown);
@@ -93,6 +95,11 @@ class TokensWorkload : public Workload {
   }
 
   [[nodiscard]] bool is_collective() const final { return plan_.has_peers; }
+
+  /// From the tokens' way to the device until the candidates are found.
+  [[nodiscard]] double device_seconds() final {
+    return timer_ != nullptr ? timer_->seconds() : std::numeric_limits<double>::quiet_NaN();
+  }
 
   Verification verify() final {
     const std::vector<float> timed = engine_.logits();
@@ -123,11 +130,11 @@ class TokensWorkload : public Workload {
     return tokens;
   }
 
-  /// Chooses the token at `position` of every sequence from the logits of the last forward(). A step that is repeated
+  /// Chooses the token at `position` of every sequence from the candidates found last. A step that is repeated
   /// must choose as it did before.
   void choose(std::int64_t position) {
     const std::int64_t count = plan_.sampling.candidates();
-    const std::vector<Candidate> all = engine_.candidates(count);
+    const std::vector<Candidate> all = engine_.fetch_candidates(count);
     for (std::int64_t sequence = 0; sequence < plan_.batch; ++sequence) {
       std::vector<Candidate> own;
       for (int rank = 0; rank < engine_.ranks(); ++rank) {
@@ -152,7 +159,8 @@ class TokensWorkload : public Workload {
   std::unique_ptr<Collective> group_;
   Plan plan_;
   Engine engine_;
-  std::vector<Tokens> sequences_;  ///< prompt, then what was chosen
+  std::unique_ptr<DeviceTimer> timer_;  ///< null where the device keeps no time
+  std::vector<Tokens> sequences_;       ///< prompt, then what was chosen
 
  private:
   [[nodiscard]] Logits row_of(const std::vector<float>& logits, std::int64_t sequence) const {
@@ -294,7 +302,10 @@ class Prefill final : public TokensWorkload {
       : TokensWorkload(device, std::move(group), plan), prompts_(stretch(0, plan.length)) {}
 
   void step() override {
+    if (timer_ != nullptr) timer_->begin();
     engine_.forward(prompts_, plan_.length, 0);
+    engine_.find_candidates(plan_.sampling.candidates());
+    if (timer_ != nullptr) timer_->end();
     choose(plan_.length);
   }
 
@@ -321,7 +332,11 @@ class Decode final : public TokensWorkload {
   Decode(Device& device, std::unique_ptr<Collective> group, const Plan& plan)
       : TokensWorkload(device, std::move(group), plan), position_(plan.length) {
     engine_.forward(stretch(0, plan.length), plan.length, 0);
+    engine_.find_candidates(plan.sampling.candidates());
     choose(plan.length);
+    for (std::int64_t at = plan.length; at < plan.capacity(); ++at) {
+      engine_.record_advance(at, plan.sampling.candidates());
+    }
   }
 
   /// What the cache holds beyond the position is written again before it is read.
@@ -330,7 +345,9 @@ class Decode final : public TokensWorkload {
   }
 
   void step() override {
-    engine_.forward(stretch(position_, 1), 1, position_);
+    if (timer_ != nullptr) timer_->begin();
+    engine_.advance(stretch(position_, 1), position_, plan_.sampling.candidates());
+    if (timer_ != nullptr) timer_->end();
     ++position_;
     choose(position_);
   }

@@ -55,6 +55,15 @@ class ThreadTeam {
   void for_each_wide(std::int64_t n, Body body) const {
     for_each(n, body);
   }
+  /// Parts of one lane.
+  template <typename Body>
+  void for_each_part(std::int64_t n, Body body) const {
+    for (std::int64_t i = lane_; i < n; i += lanes()) {
+      Shared alone(1);
+      body(ThreadTeam(alone, 0), i);
+    }
+    barrier();
+  }
   template <typename Body>
   [[nodiscard]] float reduce_sum(std::int64_t n, Body body) const {
     return reduce(n, body, 0.0F, [](float a, float b) { return a + b; });

@@ -1,16 +1,20 @@
-// Each token kernel of the host against loops that spell its definition out, for every instruction set of this CPU.
+// Each token kernel against loops that spell its definition out: the host's for every instruction set of this CPU, and
+// the functors on teams of 1, 8 and 64 lanes.
 #include "common/backends/host/token_kernels.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "common/core/error.hpp"
+#include "tests/fakes/fibre_token_kernels.hpp"
 #include "tests/unit/tokens_fixture.hpp"
 
 namespace rackproof {
@@ -18,22 +22,41 @@ namespace {
 
 using tokens_fixture::normals;
 using tokens_fixture::roundoff;
+using tokens_fixture::several_threads;
 using tokens_fixture::Typed;
 
-class TokenKernelsOf : public ::testing::TestWithParam<std::tuple<host::Isa, DataType, bool>> {
+/// What runs the kernels.
+struct Runner {
+  std::string name;
+  std::function<std::unique_ptr<TokenKernels>()> make;
+};
+
+std::vector<Runner> runners() {
+  std::vector<Runner> all;
+  for (const host::Isa isa : host::supported_isas()) {
+    const std::string isa_name(host::name(isa));
+    all.push_back({isa_name, [isa] { return make_host_token_kernels(1, isa); }});
+    all.push_back({isa_name + "_threads", [isa] { return make_host_token_kernels(several_threads, isa); }});
+  }
+#ifndef __SANITIZE_THREAD__  // which does not know these contexts
+  for (const std::int64_t lanes : {1, 8, 64}) {
+    all.push_back({"lanes" + std::to_string(lanes), [lanes] { return std::make_unique<FibreTokenKernels>(lanes); }});
+  }
+#endif
+  return all;
+}
+
+class TokenKernelsOf : public ::testing::TestWithParam<std::tuple<Runner, DataType>> {
  protected:
-  std::unique_ptr<TokenKernels> kernels =
-      make_host_token_kernels(std::get<2>(GetParam()) ? tokens_fixture::several_threads : 1, std::get<0>(GetParam()));
+  std::unique_ptr<TokenKernels> kernels = std::get<0>(GetParam()).make();
   DataType type = std::get<1>(GetParam());
 };
 
 INSTANTIATE_TEST_SUITE_P(, TokenKernelsOf,
-                         ::testing::Combine(::testing::ValuesIn(host::supported_isas()),
-                                            ::testing::Values(DataType::f32, DataType::bf16), ::testing::Bool()),
+                         ::testing::Combine(::testing::ValuesIn(runners()),
+                                            ::testing::Values(DataType::f32, DataType::bf16)),
                          [](const auto& tested) {
-                           return std::string(host::name(std::get<0>(tested.param))) + "_" +
-                                  std::string(name(std::get<1>(tested.param))) +
-                                  (std::get<2>(tested.param) ? "_threads" : "");
+                           return std::get<0>(tested.param).name + "_" + std::string(name(std::get<1>(tested.param)));
                          });
 
 TEST_P(TokenKernelsOf, embedding_gathers_rows_and_leaves_zeros_for_tokens_of_other_shards) {
@@ -244,6 +267,12 @@ TEST_P(TokenKernelsOf, attention_is_the_causal_softmax_over_the_cache) {
   expect_attention(*kernels, type, {3, 6, 2, 48, 63, 1});     // a step that fills a page
   expect_attention(*kernels, type, {2, 4, 4, 128, 64, 1});    // a step that opens one; no groups
   expect_attention(*kernels, type, {1, 32, 2, 256, 130, 3});  // groups larger than a tile; a stretch in the middle
+}
+
+TEST_P(TokenKernelsOf, attention_over_a_long_context_is_the_same_when_it_is_split) {
+  expect_attention(*kernels, type, {1, 4, 1, 64, 4000, 1});  // a single tile: split among threads too
+  expect_attention(*kernels, type, {2, 3, 1, 16, 450, 1});   // pages that the splits do not divide
+  expect_attention(*kernels, type, {1, 1, 1, 16, 0, 260});   // rows that see nothing of a split
 }
 
 TEST_P(TokenKernelsOf, attention_keeps_its_sums_when_scores_are_large) {

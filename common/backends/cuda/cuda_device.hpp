@@ -111,6 +111,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<Staging> staging_;
   std::function<void()> while_waiting_;
   std::unique_ptr<CublasLt> cublaslt_;
+  std::unique_ptr<TokenKernels> token_kernels_;  // made when first asked for: it takes memory
 };
 
 }  // namespace rackproof::cuda

@@ -9,9 +9,13 @@ namespace rackproof::host {
 /// Scratch of one thread, in floats.
 constexpr std::int64_t host_scratch_floats = 8 * (2 * max_head_dim + kv_page + 3);
 
+/// What a block of a split attention leaves, in floats.
+constexpr std::int64_t host_partial_floats = 8 * (max_head_dim + 2);
+
 struct HostTeams {
   int threads;
   float* scratch;  ///< [threads, host_scratch_floats]
+  float* partial;  ///< [threads, host_partial_floats] where there is more than one thread
 };
 
 struct TokenKernelTable {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/backends/host/token_kernel_table.hpp"
+#include "common/backends/token_kernel_checks.hpp"
 #include "common/core/error.hpp"
 
 namespace rackproof {
@@ -44,63 +45,49 @@ const TokenKernelTable& token_kernel_table(Isa isa) {
 
 namespace {
 
-void require(bool condition, const char* what) {
-  if (!condition) throw Error(ExitCode::internal, "tokens", 0, "", what);
-}
-
-void require_type(DataType type) {
-  require(type == DataType::f32 || type == DataType::bf16, "token kernels exist for f32 and bf16");
-}
-
-void require_cache(const KeyValueCache& cache, std::int64_t start, std::int64_t length, std::int64_t heads) {
-  require_type(cache.type);
-  require(cache.head_dim >= 16 && cache.head_dim <= max_head_dim && cache.head_dim % 16 == 0,
-          "the size of a head must be a multiple of 16, at most 256");
-  require(start >= 0 && start + length <= cache.pages * kv_page, "the positions go beyond the key and value cache");
-  require(cache.kv_heads >= 1 && heads % cache.kv_heads == 0, "query heads must be a multiple of key heads");
-}
-
 class HostTokenKernels final : public TokenKernels {
  public:
   HostTokenKernels(int threads, host::Isa isa)
       : table_(host::token_kernel_table(isa)),
         isa_(isa),
         threads_(std::max(threads, 1)),
-        scratch_(static_cast<std::size_t>(threads_ * host::host_scratch_floats)) {}
+        scratch_(static_cast<std::size_t>(threads_ * host::host_scratch_floats)),
+        partial_(threads_ > 1 ? static_cast<std::size_t>(threads_ * host::host_partial_floats) : 0) {}
 
   void run(const EmbeddingArgs& args) override {
-    require_type(args.type);
+    require_valid(args);
     table_.embedding(args, teams());
   }
   void run(const ResidualNormArgs& args) override {
-    require_type(args.output_type);
+    require_valid(args);
     table_.residual_norm(args, teams());
   }
   void run(const RopeArgs& args) override {
-    require_cache(args.cache, args.start, args.length, args.heads);
+    require_valid(args);
     table_.rope(args, teams());
   }
   void run(const AttentionArgs& args) override {
-    require_cache(args.cache, args.start, args.length, args.heads);
+    require_valid(args);
     table_.attention(args, teams());
   }
   void run(const SwigluArgs& args) override {
-    require_type(args.output_type);
+    require_valid(args);
     table_.swiglu(args, teams());
   }
   void run(const CandidatesArgs& args) override {
-    require(args.candidates >= 1 && args.candidates <= max_candidates, "candidates must be 1 to 1024");
+    require_valid(args);
     table_.candidates(args, teams());
   }
   [[nodiscard]] std::string implementation() const override { return fmt::format("functors, {}", host::name(isa_)); }
 
  private:
-  [[nodiscard]] host::HostTeams teams() { return {threads_, scratch_.data()}; }
+  [[nodiscard]] host::HostTeams teams() { return {threads_, scratch_.data(), partial_.data()}; }
 
   const host::TokenKernelTable& table_;
   host::Isa isa_;
   int threads_;
   std::vector<float> scratch_;
+  std::vector<float> partial_;
 };
 
 }  // namespace

@@ -1,5 +1,8 @@
-// Scalar arithmetic of the functors. This folder is C++17 without the standard library's containers, algorithms and
-// exceptions, because it is compiled for the host once per instruction set and may be compiled for a GPU.
+// Scalar arithmetic of the functors. This folder does without the standard library's containers, algorithms and
+// exceptions, because it is compiled for the host once per instruction set, and for GPUs.
+//
+// Beside its work, a functor says how it is best launched on a GPU: lanes() of a thread block have something to do, and
+// more than most_lanes do not pay or would find too few registers.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +15,13 @@
 #define RACKPROOF_ISA portable
 #endif
 
+// RACKPROOF_KERNEL: always inlined. RACKPROOF_KERNEL_CALL: where the compiler may decide.
 #ifdef __CUDACC__
 #define RACKPROOF_KERNEL __host__ __device__ __forceinline__
+#define RACKPROOF_KERNEL_CALL __host__ __device__
 #else
 #define RACKPROOF_KERNEL __attribute__((always_inline)) inline
+#define RACKPROOF_KERNEL_CALL
 #endif
 
 namespace rackproof::kernels::RACKPROOF_ISA {

@@ -12,6 +12,8 @@ struct ResidualNorm {
 
   [[nodiscard]] RACKPROOF_KERNEL std::int64_t blocks() const { return args.count; }
   [[nodiscard]] RACKPROOF_KERNEL std::int64_t work() const { return 4 * args.hidden; }
+  static constexpr std::int64_t most_lanes = 1024;
+  [[nodiscard]] RACKPROOF_KERNEL std::int64_t lanes() const { return args.hidden; }
 
   template <typename Team>
   RACKPROOF_KERNEL void operator()(const Team& team, std::int64_t block, float* /*scratch*/) const {

@@ -13,6 +13,8 @@ struct Rope {
   [[nodiscard]] RACKPROOF_KERNEL std::int64_t heads() const { return args.heads + 2 * args.cache.kv_heads; }
   [[nodiscard]] RACKPROOF_KERNEL std::int64_t blocks() const { return args.cache.batch * args.length * heads(); }
   [[nodiscard]] RACKPROOF_KERNEL std::int64_t work() const { return 3 * args.cache.head_dim; }
+  static constexpr std::int64_t most_lanes = max_head_dim / 2;
+  [[nodiscard]] RACKPROOF_KERNEL std::int64_t lanes() const { return args.cache.head_dim / 2; }
 
   template <typename Team>
   RACKPROOF_KERNEL void operator()(const Team& team, std::int64_t block, float* /*scratch*/) const {

@@ -1,4 +1,4 @@
-// SwiGLU. One block a row.
+// SwiGLU. One block a row and stretch of columns, so that a single row keeps more than one block busy.
 #pragma once
 
 #include "common/backends/kernels/arithmetic.hpp"
@@ -6,19 +6,26 @@
 
 namespace rackproof::kernels::RACKPROOF_ISA {
 
+constexpr std::int64_t swiglu_columns = 1024;
+
 template <typename Element>
 struct Swiglu {
   SwigluArgs args;
 
-  [[nodiscard]] RACKPROOF_KERNEL std::int64_t blocks() const { return args.count; }
-  [[nodiscard]] RACKPROOF_KERNEL std::int64_t work() const { return 20 * args.width; }
+  [[nodiscard]] RACKPROOF_KERNEL std::int64_t stretches() const { return ceil_div(args.width, swiglu_columns); }
+  [[nodiscard]] RACKPROOF_KERNEL std::int64_t blocks() const { return args.count * stretches(); }
+  [[nodiscard]] RACKPROOF_KERNEL std::int64_t work() const { return 20 * smaller(args.width, swiglu_columns); }
+  static constexpr std::int64_t most_lanes = 256;
+  [[nodiscard]] RACKPROOF_KERNEL std::int64_t lanes() const { return args.width; }
 
   template <typename Team>
   RACKPROOF_KERNEL void operator()(const Team& team, std::int64_t block, float* /*scratch*/) const {
-    const float* gate = args.gate_up + block * 2 * args.width;
+    const std::int64_t row = block / stretches();
+    const std::int64_t first = block % stretches() * swiglu_columns;
+    const float* gate = args.gate_up + row * 2 * args.width + first;
     const float* up = gate + args.width;
-    Element* output = static_cast<Element*>(args.output) + block * args.width;
-    team.for_each(args.width,
+    Element* output = static_cast<Element*>(args.output) + row * args.width + first;
+    team.for_each(smaller(args.width - first, swiglu_columns),
                   [=](std::int64_t i) { store(gate[i] / (1.0F + exponential(-gate[i])) * up[i], output[i]); });
   }
 };

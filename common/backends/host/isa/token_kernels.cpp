@@ -19,10 +19,14 @@ namespace kernels = rackproof::kernels::RACKPROOF_ISA;
 
 static_assert(host_scratch_floats >= kernels::Attention<float>::scratch(max_head_dim));
 static_assert(host_scratch_floats >= kernels::Candidates::scratch());
+static_assert(host_scratch_floats >= kernels::AttentionCombine<float>::scratch());
+static_assert(host_partial_floats >= kernels::attention_rows * kernels::partial_floats(max_head_dim));
 
 /// Operations below which a second thread does not pay: starting a parallel region costs 2 to 10 us, and one thread
 /// does some 10^10 of these operations a second.
 constexpr double parallel_threshold = 3.0e5;
+/// A split attention has two more of those starts, and its sums to put together.
+constexpr double split_threshold = 10.0 * parallel_threshold;
 
 template <typename Functor>
 void launch(const Functor& functor, const HostTeams& teams) {
@@ -56,8 +60,22 @@ void residual_norm(const ResidualNormArgs& args, const HostTeams& teams) {
   launch_typed<kernels::ResidualNorm>(args, args.output_type, teams);
 }
 void rope(const RopeArgs& args, const HostTeams& teams) { launch_typed<kernels::Rope>(args, args.cache.type, teams); }
+template <typename Element>
+void attention_of(const AttentionArgs& args, const HostTeams& teams) {
+  kernels::Attention<Element> functor{args};
+  if (static_cast<double>(functor.blocks()) * static_cast<double>(functor.work()) >= split_threshold) {
+    functor.splits = functor.splits_for(teams.threads);
+    functor.partial = teams.partial;
+  }
+  launch(functor, teams);
+  if (functor.splits > 1) launch(kernels::AttentionCombine<Element>{functor}, teams);
+}
 void attention(const AttentionArgs& args, const HostTeams& teams) {
-  launch_typed<kernels::Attention>(args, args.cache.type, teams);
+  if (args.cache.type == DataType::bf16) {
+    attention_of<kernels::Bf16>(args, teams);
+  } else {
+    attention_of<float>(args, teams);
+  }
 }
 void swiglu(const SwigluArgs& args, const HostTeams& teams) {
   launch_typed<kernels::Swiglu>(args, args.output_type, teams);
