@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "common/backends/token_kernels.hpp"
 #include "tests/fakes/fibre_token_kernels.hpp"
 #include "tests/unit/tokens_fixture.hpp"
 

@@ -34,11 +34,11 @@ struct Candidates {
   RACKPROOF_KERNEL void operator()(const Team& team, std::int64_t block, float* scratch) const {
     const float* logits = args.logits + block * args.width;
     Candidate* output = args.output + block * args.candidates;
-    const std::int64_t chunk = ceil_div(args.width, candidate_chunks);
-    const std::int64_t chunks = ceil_div(args.width, chunk);
+    // A multiple of what vectors hold; the last chunks may be empty.
+    const std::int64_t chunk = ceil_div(args.width, candidate_chunks * 16) * 16;
     const std::int64_t width = args.width;
 
-    team.for_each_part(chunks, [=](const auto& part, std::int64_t c) {
+    team.for_each_part(candidate_chunks, [=](const auto& part, std::int64_t c) {
       const float* from = logits + c * chunk;
       const float best = part.reduce_max(smaller(chunk, width - c * chunk), [=](std::int64_t i) { return from[i]; });
       if (part.lane() == 0) scratch[c] = best;
@@ -53,20 +53,18 @@ struct Candidates {
   template <typename Team>
   RACKPROOF_KERNEL void pick(const Team& team, const float* logits, std::int64_t chunk, float* largest,
                              Candidate* output) const {
-    const std::int64_t chunks = ceil_div(args.width, chunk);
     Candidate before{0.0F, -1};
     for (std::int64_t k = 0; k < args.candidates; ++k) {
-      const float best = team.reduce_max(chunks, [=](std::int64_t c) { return largest[c]; });
+      const float best = team.reduce_max(candidate_chunks, [=](std::int64_t c) { return largest[c]; });
       // The first chunk has the first token: chunks lie in the order of tokens.
-      const std::int64_t c =
-          smaller(first_where(team, chunks, [=](std::int64_t i) { return largest[i] == best; }), chunks - 1);
+      const std::int64_t c = first_where(team, candidate_chunks, [=](std::int64_t i) { return largest[i] == best; });
       const float* from = logits + c * chunk;
       const std::int64_t elements = smaller(chunk, args.width - c * chunk);
       // A candidate of equal logit that was taken before lies in this chunk or in one already lowered.
       const bool same = before.token >= 0 && before.logit == best;
       const auto after = static_cast<std::int32_t>(same ? before.token - args.first_token - c * chunk : -1);
       const std::int64_t at = first_where(
-          team, elements, [=](std::int64_t i) { return from[i] == best && static_cast<std::int32_t>(i) > after; });
+          team, elements, [=](std::int64_t i) { return (from[i] == best) & (static_cast<std::int32_t>(i) > after); });
       const bool found = at < elements;
       before = found ? Candidate{best, static_cast<std::int32_t>(args.first_token + c * chunk + at)}
                      : Candidate{-__builtin_inff(), -1};
@@ -76,8 +74,8 @@ struct Candidates {
       const auto taken = static_cast<std::int32_t>(at);
       const float left = team.reduce_max(elements, [=](std::int64_t i) {
         const float value = from[i];
-        const bool later = value == best && static_cast<std::int32_t>(i) > taken;
-        return later || value < best ? value : -3.4e38F;
+        const bool later = (value == best) & (static_cast<std::int32_t>(i) > taken);
+        return later | (value < best) ? value : -3.4e38F;
       });
       if (team.lane() == 0) largest[c] = left;
       team.barrier();
