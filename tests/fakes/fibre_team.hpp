@@ -20,7 +20,8 @@
 
 namespace rackproof {
 
-/// Contexts that run in turn, each until it meets the others or ends.
+/// Contexts of which one runs at a time, until it meets others or ends. Next is always the first that can go on: in the
+/// order of lanes, so that some are as far ahead of others as barriers let them; in the opposite order; or by chance.
 class Fibres {
  public:
   enum class Order { forward, reverse, shuffled };
@@ -48,11 +49,9 @@ class Fibres {
     std::vector<std::size_t> turns(fibres_.size());
     std::iota(turns.begin(), turns.end(), std::size_t{0});
     if (order_ == Order::reverse) std::reverse(turns.begin(), turns.end());
-    bool moved = true;
-    while (moved && failure_.empty()) {
-      moved = false;
-      if (order_ == Order::shuffled) std::shuffle(turns.begin(), turns.end(), random_);
-      for (const std::size_t turn : turns) moved = resume(fibres_[turn]) || moved;
+    for (std::size_t turn = 0; turn < turns.size() && failure_.empty();) {
+      if (order_ == Order::shuffled && turn == 0) std::shuffle(turns.begin(), turns.end(), random_);
+      turn = resume(fibres_[turns[turn]]) ? 0 : turn + 1;
     }
     if (!failure_.empty()) throw std::logic_error(failure_);
     for (const Fibre& fibre : fibres_) {
@@ -103,8 +102,9 @@ class Fibres {
     own.ended = true;
   }
 
+  /// False: it cannot go on.
   bool resume(Fibre& fibre) {
-    if (fibre.ended || !failure_.empty()) return false;
+    if (fibre.ended) return false;
     if (fibre.meeting != nullptr && fibre.meeting->held == fibre.number) return false;
     running_ = &fibre;
     swapcontext(&scheduler_, &fibre.context);
@@ -211,14 +211,15 @@ class FibreTeam {
   std::int64_t lane_;
 };
 
-/// All blocks of a functor, one after another, with scratch that holds NaN at first.
+/// All blocks of a functor, one after another, with scratch that holds another value at first in every order.
 template <typename Functor>
 void run_on_fibres(const Functor& functor, std::int64_t lanes, std::int64_t scratch_floats, Fibres::Order order,
                    FibreTeam::Missing missing = FibreTeam::Missing::nothing) {
   Fibres fibres(lanes, order);
   std::vector<float> scratch(static_cast<std::size_t>(scratch_floats));
+  const float garbage = order == Fibres::Order::forward ? __builtin_nanf("") : static_cast<float>(order) * 3.0F;
   for (std::int64_t block = 0; block < functor.blocks(); ++block) {
-    std::fill(scratch.begin(), scratch.end(), __builtin_nanf(""));
+    std::fill(scratch.begin(), scratch.end(), garbage);
     const auto shared = FibreTeam::make_shared(fibres, lanes, missing);
     fibres.run([&](std::int64_t lane) { functor(FibreTeam(*shared, lane), block, scratch.data()); });
   }

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "common/backends/cuda/block_team.cuh"
-#include "common/backends/cuda/check.hpp"
 #include "common/backends/cuda/serial_team.hpp"
+#include "common/backends/cuda/token_kernels.hpp"
 
 // Where a library stands in for the CUDA runtime, it gets the host twin of each kernel by this. Nobody defines it
 // otherwise.
@@ -40,10 +40,11 @@ void run_twin(void** arguments, dim3 /*grid*/, dim3 /*block*/, std::size_t share
   for (std::int64_t block = 0; block < blocks; ++block) functor(SerialTeam(), block, scratch.data());
 }
 
-/// Starts all blocks of the functor on the stream. `scratch`: floats that a block needs. Throws Error (infrastructure)
-/// where the launch is refused; what goes wrong later shows when the stream is waited for.
+/// Starts all blocks of the functor on the stream. `scratch`: floats that a block needs. `require` throws where the
+/// start is refused; what goes wrong later shows when the stream is waited for.
 template <typename Functor>
-void launch(const Functor& functor, std::int64_t scratch, const char* name, cudaStream_t stream, const Place& place) {
+void launch(const Functor& functor, std::int64_t scratch, const char* name, cudaStream_t stream,
+            const Require& require) {
   constexpr std::int64_t most_blocks = 2147483647;           // of a grid in x
   constexpr std::size_t shared_without_asking = 48U << 10U;  // CUDA C++ Programming Guide, shared memory of 7.x on
   const auto stub = reinterpret_cast<const void*>(&run_functor<Functor>);
@@ -56,13 +57,12 @@ void launch(const Functor& functor, std::int64_t scratch, const char* name, cuda
   const auto threads = static_cast<unsigned>((lanes + warp_lanes - 1) / warp_lanes * warp_lanes);
   const std::size_t shared = static_cast<std::size_t>(scratch) * sizeof(float);
   if (shared > shared_without_asking) {
-    check(cudaFuncSetAttribute(stub, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), name,
-          place);
+    require(cudaFuncSetAttribute(stub, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), name);
   }
   void* arguments[] = {&copy, &blocks};
-  check(cudaLaunchKernel(stub, dim3(static_cast<unsigned>(std::min(blocks, most_blocks))), dim3(threads), arguments,
-                         shared, stream),
-        name, place);
+  require(cudaLaunchKernel(stub, dim3(static_cast<unsigned>(std::min(blocks, most_blocks))), dim3(threads), arguments,
+                           shared, stream),
+          name);
 }
 
 }  // namespace rackproof::cuda

@@ -17,8 +17,11 @@ namespace functors = kernels::RACKPROOF_ISA;
 
 class CudaTokenKernels final : public TokenKernels {
  public:
-  CudaTokenKernels(cudaStream_t stream, int multiprocessors, std::unique_ptr<Buffer> partial, Place place)
-      : stream_(stream), multiprocessors_(multiprocessors), partial_(std::move(partial)), place_(std::move(place)) {}
+  CudaTokenKernels(cudaStream_t stream, int multiprocessors, std::unique_ptr<Buffer> partial, Require require)
+      : stream_(stream),
+        multiprocessors_(multiprocessors),
+        partial_(std::move(partial)),
+        require_(std::move(require)) {}
 
   void run(const EmbeddingArgs& args) override {
     require_valid(args);
@@ -53,7 +56,7 @@ class CudaTokenKernels final : public TokenKernels {
  private:
   template <typename Functor>
   void start(const Functor& functor, std::int64_t scratch, const char* name) {
-    launch(functor, scratch, name, stream_, place_);
+    launch(functor, scratch, name, stream_, require_);
   }
   template <template <typename> class Functor, typename Args>
   void start_typed(const Args& args, DataType type, const char* name) {
@@ -77,7 +80,7 @@ class CudaTokenKernels final : public TokenKernels {
   cudaStream_t stream_;
   int multiprocessors_;
   std::unique_ptr<Buffer> partial_;
-  Place place_;
+  Require require_;
 };
 
 }  // namespace
@@ -89,8 +92,8 @@ std::size_t partial_bytes(int multiprocessors) {
 }
 
 std::unique_ptr<TokenKernels> make_token_kernels(cudaStream_t stream, int multiprocessors,
-                                                 std::unique_ptr<Buffer> partial, Place place) {
-  return std::make_unique<CudaTokenKernels>(stream, multiprocessors, std::move(partial), std::move(place));
+                                                 std::unique_ptr<Buffer> partial, Require require) {
+  return std::make_unique<CudaTokenKernels>(stream, multiprocessors, std::move(partial), std::move(require));
 }
 
 }  // namespace rackproof::cuda
