@@ -59,6 +59,15 @@ INSTANTIATE_TEST_SUITE_P(, TokenKernelsOf,
                            return std::get<0>(tested.param).name + "_" + std::string(name(std::get<1>(tested.param)));
                          });
 
+/// Their numbers are f32 always.
+class CandidatesOf : public ::testing::TestWithParam<Runner> {
+ protected:
+  std::unique_ptr<TokenKernels> kernels = GetParam().make();
+};
+
+INSTANTIATE_TEST_SUITE_P(, CandidatesOf, ::testing::ValuesIn(runners()),
+                         [](const auto& tested) { return tested.param.name; });
+
 TEST_P(TokenKernelsOf, embedding_gathers_rows_and_leaves_zeros_for_tokens_of_other_shards) {
   for (const std::int64_t hidden : {1, 17, 768}) {
     const std::int64_t rows = 5;
@@ -266,13 +275,13 @@ TEST_P(TokenKernelsOf, attention_is_the_causal_softmax_over_the_cache) {
   expect_attention(*kernels, type, {1, 8, 1, 32, 0, 65});     // one position on a second page
   expect_attention(*kernels, type, {3, 6, 2, 48, 63, 1});     // a step that fills a page
   expect_attention(*kernels, type, {2, 4, 4, 128, 64, 1});    // a step that opens one; no groups
-  expect_attention(*kernels, type, {1, 32, 2, 256, 130, 3});  // groups larger than a tile; a stretch in the middle
+  expect_attention(*kernels, type, {1, 16, 1, 256, 130, 3});  // groups larger than a tile; a stretch in the middle
 }
 
 TEST_P(TokenKernelsOf, attention_over_a_long_context_is_the_same_when_it_is_split) {
   expect_attention(*kernels, type, {1, 4, 1, 64, 4000, 1});  // a single tile: split among threads too
   expect_attention(*kernels, type, {2, 3, 1, 16, 450, 1});   // pages that the splits do not divide
-  expect_attention(*kernels, type, {1, 1, 1, 16, 0, 260});   // rows that see nothing of a split
+  expect_attention(*kernels, type, {1, 1, 1, 16, 0, 257});   // rows that see nothing of a split
 }
 
 TEST_P(TokenKernelsOf, attention_keeps_its_sums_when_scores_are_large) {
@@ -355,9 +364,10 @@ std::vector<Candidate> largest(const std::vector<float>& logits, std::int64_t fi
   return all;
 }
 
-TEST_P(TokenKernelsOf, candidates_are_the_largest_in_order_and_equal_ones_by_token) {
+TEST_P(CandidatesOf, are_the_largest_in_order_and_equal_ones_by_token) {
   for (const std::size_t width : {1UL, 7UL, 255UL, 257UL, 4000UL, 32000UL}) {
     for (const std::int64_t count : {1, 5, 40, 300}) {
+      if (count == 300 && width > 4000) continue;
       std::vector<float> logits = normals(2 * width, 10);
       // Many equal ones in the second row, and what no candidate may come from.
       for (std::size_t i = width; i < 2 * width; ++i) logits[i] = std::round(logits[i]);
