@@ -110,6 +110,7 @@ int numa_node_of_pci(const std::string& address, const fs::path& root) {
 
 NearestInterfaces nearest_interfaces(const std::string& address, const fs::path& root) {
   const fs::path device = device_folder(address, root);
+  if (path_of(device).empty()) return {};
   NearestInterfaces found = nearest_of_class(device, root / "sys/class/infiniband");
   if (found.names.empty()) found = nearest_of_class(device, root / "sys/class/net");
   return found;

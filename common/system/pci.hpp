@@ -26,7 +26,7 @@ struct NearestInterfaces {
 };
 /// The InfiniBand or RoCE devices (/sys/class/infiniband) nearest to the device; where the node has none, the network
 /// interfaces of PCI devices (/sys/class/net). By the number of PCIe bridges that both lie behind, then by NUMA node.
-/// No names where nothing is found.
+/// No names where nothing is found, or the device is not there.
 [[nodiscard]] NearestInterfaces nearest_interfaces(const std::string& address, const std::filesystem::path& root = "/");
 
 }  // namespace rackproof

@@ -86,6 +86,8 @@ TEST_F(FakeSys, takes_ethernet_where_there_is_no_infiniband_and_leaves_virtual_i
 }
 
 TEST_F(FakeSys, says_nothing_of_a_device_that_is_not_there) {
+  add_device("pci0000:15/0000:15:03.0/0000:1a:00.0", 0);
+  add_interface("net", "eth0", "pci0000:15/0000:15:03.0/0000:1a:00.0");
   EXPECT_THAT(nearest_interfaces("0000:18:00.0", root_).names, IsEmpty());
   EXPECT_EQ(numa_node_of_pci("0000:18:00.0", root_), -1);
 }

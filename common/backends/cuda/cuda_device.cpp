@@ -211,6 +211,7 @@ void CudaDevice::require(cudaError_t code, const char* call) const {
   if (is_sticky(code)) {
     broken_->store(true);
     if (gpu_ && gpu_->is_lost()) {
+      (void)cudaGetLastError();
       throw Error(
           ExitCode::infrastructure, "cuda", static_cast<int>(code), call,
           fmt::format("{}: the driver has lost the GPU (off the bus, or in need of a reset); drain the node and "
