@@ -12,10 +12,10 @@
 
 namespace rackproof {
 
-/// Not a plain integer, so that bf16_bits is another type.
-struct f16_bits {
+/// f16. Not a plain integer, so that bf16_bits is another type.
+struct Half {
   std::uint16_t bits = 0;
-  friend bool operator==(const f16_bits&, const f16_bits&) = default;
+  friend bool operator==(const Half&, const Half&) = default;
 };
 
 /// Sign in the highest bit, then exponent, then fraction.
@@ -70,10 +70,10 @@ inline constexpr SmallFloat e2m1{1, 0, 0x8, 0x7, 0x7, 0x7};
 }
 }  // namespace small_floats
 
-[[nodiscard]] inline f16_bits to_f16(float value) {
+[[nodiscard]] inline Half to_f16(float value) {
   return {static_cast<std::uint16_t>(small_floats::encode(small_floats::f16, value))};
 }
-[[nodiscard]] inline float from_f16(f16_bits value) { return small_floats::decode(small_floats::f16, value.bits); }
+[[nodiscard]] inline float from_f16(Half value) { return small_floats::decode(small_floats::f16, value.bits); }
 
 /// Largest finite: 448.
 [[nodiscard]] inline std::uint8_t to_e4m3(float value) {

@@ -31,7 +31,7 @@ template <typename Sum, typename T>
 Sum widen(T value) {
   if constexpr (std::is_same_v<T, bf16_bits>) {
     return static_cast<Sum>(from_bf16(value));
-  } else if constexpr (std::is_same_v<T, f16_bits>) {
+  } else if constexpr (std::is_same_v<T, Half>) {
     return static_cast<Sum>(from_f16(value));
   } else {
     return static_cast<Sum>(value);
@@ -139,7 +139,7 @@ template FreivaldsResult freivalds(const Shape&, const Rows<double>&, const Rows
                                    std::uint64_t, const Accumulation&);
 template FreivaldsResult freivalds(const Shape&, const Rows<float>&, const Rows<float>&, std::span<const float>,
                                    std::uint64_t, const Accumulation&);
-template FreivaldsResult freivalds(const Shape&, const Rows<f16_bits>&, const Rows<f16_bits>&, std::span<const float>,
+template FreivaldsResult freivalds(const Shape&, const Rows<Half>&, const Rows<Half>&, std::span<const float>,
                                    std::uint64_t, const Accumulation&);
 template FreivaldsResult freivalds(const Shape&, const Rows<bf16_bits>&, const Rows<bf16_bits>&, std::span<const float>,
                                    std::uint64_t, const Accumulation&);

@@ -57,7 +57,7 @@ template <typename T>
 void fill_operand(std::span<T> values, std::uint64_t stream, std::uint64_t first) {
   if constexpr (std::is_same_v<T, std::int8_t>) {
     fill_normal(values, stream, first, 32.0F);
-  } else if constexpr (std::is_same_v<T, f16_bits>) {
+  } else if constexpr (std::is_same_v<T, Half>) {
     std::array<float, 512> some{};
     for (std::size_t done = 0; done < values.size(); done += some.size()) {
       const auto part = std::span(some).first(std::min(some.size(), values.size() - done));
@@ -206,7 +206,7 @@ class ScaledOperands final : public Operands<float> {
         count_of(rows, shape_.k), [&](std::span<float> some, std::size_t first) { fill_operand(some, stream, first); });
     float largest = 0.0F;
 #pragma omp parallel for schedule(static) reduction(max : largest)
-    for (std::size_t i = 0; i < values.size(); ++i) largest = std::max(largest, std::abs(values[i]));
+    for (const float value : values) largest = std::max(largest, std::abs(value));
     Quantised matrix = make_quantised(scaling_, side, rows, shape_.k, largest);
     const std::int64_t height = rows_together(scaling_, side);
 #pragma omp parallel for schedule(static)
@@ -392,7 +392,7 @@ std::unique_ptr<Workload> make_workload(const Product& product, const Context& c
     case DataType::tf32:
       return make_plain<float, float>(product, context);
     case DataType::f16:
-      return make_plain<f16_bits, float>(product, context);
+      return make_plain<Half, float>(product, context);
     case DataType::bf16:
       return make_plain<bf16_bits, float>(product, context);
     case DataType::i8:

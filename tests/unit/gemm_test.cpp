@@ -334,7 +334,7 @@ class ReferenceDevice final : public Device {
 
    private:
     double element(const void* data, std::int64_t at) const {
-      if (problem_.input == DataType::f16) return from_f16(static_cast<const f16_bits*>(data)[at]);
+      if (problem_.input == DataType::f16) return from_f16(static_cast<const Half*>(data)[at]);
       const float value = static_cast<const float*>(data)[at];
       if (problem_.input == DataType::tf32) {
         EXPECT_EQ(value, to_tf32(value));
