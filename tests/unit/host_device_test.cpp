@@ -311,6 +311,22 @@ TEST_P(HostMatmul, bf16_to_bf16_is_right) {
   if (!open_host()->supports(DataType::bf16)) GTEST_SKIP() << "no bf16 here";
   EXPECT_LT((error_of<bf16_bits, bf16_bits>(DataType::bf16, DataType::bf16)), 5e-3);
 }
+TEST(HostDevice, types_that_it_lacks_are_refused_with_their_names) {
+  const auto device = open_host();
+  for (const DataType type : {DataType::tf32, DataType::f16, DataType::f8e4m3, DataType::f4e2m1}) {
+    EXPECT_FALSE(device->supports(type)) << name(type);
+    MatmulProblem problem;
+    problem.m = problem.n = problem.k = 64;
+    problem.input = type;
+    EXPECT_THAT(device->refuses(problem), ::testing::HasSubstr("no " + std::string(name(type))));
+  }
+  MatmulProblem problem;
+  problem.m = problem.n = problem.k = 64;
+  EXPECT_EQ(device->refuses(problem), "");
+  problem.scaling = Scaling::tensor;
+  EXPECT_NE(device->refuses(problem), "");
+}
+
 TEST_P(HostMatmul, i8_is_exact) {
   if (!open_host()->supports(DataType::i8)) GTEST_SKIP() << "no i8 here";
   EXPECT_EQ((error_of<std::int8_t, std::int32_t>(DataType::i8, DataType::i32)), 0.0);

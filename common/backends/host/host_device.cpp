@@ -24,13 +24,19 @@ void require(bool condition, const char* what) {
   if (!condition) throw Error(ExitCode::internal, "host", 0, "matmul", what);
 }
 
+/// Where the CPU has its types.
+bool is_offered(const MatmulProblem& problem) {
+  const auto is = [&](DataType input, DataType output) { return problem.input == input && problem.output == output; };
+  const bool types = is(DataType::f64, DataType::f64) || is(DataType::f32, DataType::f32) ||
+                     is(DataType::bf16, DataType::f32) || is(DataType::bf16, DataType::bf16) ||
+                     is(DataType::i8, DataType::i32);
+  return types && problem.scaling == Scaling::none;
+}
+
 void check_problem(const MatmulProblem& problem) {
   require(problem.m > 0 && problem.n > 0 && problem.k > 0, "a product without rows or columns");
   require(problem.layout == WeightLayout::plain || !problem.transposed_weights, "packed weights are never transposed");
-  const auto is = [&](DataType input, DataType output) { return problem.input == input && problem.output == output; };
-  require(is(DataType::f64, DataType::f64) || is(DataType::f32, DataType::f32) || is(DataType::bf16, DataType::f32) ||
-              is(DataType::bf16, DataType::bf16) || is(DataType::i8, DataType::i32),
-          "a product of types that no device offers");
+  require(is_offered(problem), "a product of types that the host does not offer");
 }
 
 }  // namespace
@@ -69,8 +75,26 @@ std::size_t HostDevice::cache_bytes() const {
 }
 
 bool HostDevice::supports(DataType type) const {
-  if (type == DataType::bf16) return has_bf16_;
-  return type != DataType::i8 || has_i8_;
+  switch (type) {
+    case DataType::bf16:
+      return has_bf16_;
+    case DataType::i8:
+      return has_i8_;
+    case DataType::tf32:
+    case DataType::f16:
+    case DataType::f8e4m3:
+    case DataType::f8e5m2:
+    case DataType::f4e2m1:
+      return false;
+    default:
+      return true;
+  }
+}
+
+std::string HostDevice::refuses(const MatmulProblem& problem) const {
+  if (is_offered(problem) && supports(problem.input)) return {};
+  return fmt::format("this device multiplies no {} (scaling {}) into {}", rackproof::name(problem.input),
+                     rackproof::name(problem.scaling), rackproof::name(problem.output));
 }
 
 std::unique_ptr<Buffer> HostDevice::allocate(std::size_t bytes) {

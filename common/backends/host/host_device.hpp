@@ -29,6 +29,7 @@ class HostDevice final : public Device {
   [[nodiscard]] std::size_t cache_bytes() const override;
   /// f64, f32, i32 always; bf16 where oneDNN has kernels for it, i8 where these are exact.
   [[nodiscard]] bool supports(DataType type) const override;
+  [[nodiscard]] std::string refuses(const MatmulProblem& problem) const override;
 
   [[nodiscard]] std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void copy_to_device(void* device, const void* host, std::size_t bytes) override;
