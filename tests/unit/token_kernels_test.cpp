@@ -1,5 +1,5 @@
 // Each token kernel against loops that spell its definition out: the host's for every instruction set of this CPU, and
-// the functors on teams of 1, 8 and 64 lanes.
+// the functors on teams of 1, 8 and 64 lanes, and a GPU's where there is one.
 #include "common/backends/host/token_kernels.hpp"
 
 #include <gtest/gtest.h>
@@ -15,6 +15,7 @@
 
 #include "common/core/error.hpp"
 #include "tests/fakes/fibre_token_kernels.hpp"
+#include "tests/fakes/staged_token_kernels.hpp"
 #include "tests/unit/tokens_fixture.hpp"
 
 namespace rackproof {
@@ -43,6 +44,9 @@ std::vector<Runner> runners() {
     all.push_back({"lanes" + std::to_string(lanes), [lanes] { return std::make_unique<FibreTokenKernels>(lanes); }});
   }
 #endif
+  if (open_first_gpu() != nullptr) {
+    all.push_back({"gpu", [] { return std::make_unique<StagedTokenKernels>(open_first_gpu()); }});
+  }
   return all;
 }
 

@@ -301,6 +301,7 @@ void CudaDevice::wait(cudaEvent_t event) const {
 }
 
 std::unique_ptr<Recording> CudaDevice::record(std::function<void()> work) {
+  (void)token_kernels();  // made when first asked for, which allocates: not while a stream is captured
   return record_graph(*this, std::move(work));
 }
 
