@@ -86,7 +86,7 @@ ExitCode end_world_for_exception(const mpi::Communicator& world, const std::stri
 }
 
 std::string where_finished_cases_are(const std::string& part) {
-  return fmt::format("; cases that had finished are in {} ('rackproof recover' makes a result file of it)", part);
+  return fmt::format("; what had finished is in {} ('rackproof recover' makes a result file of it)", part);
 }
 
 /// Runs the cases. An error of one rank alone ends the job before anything is destroyed here: freeing a communicator or

@@ -214,9 +214,10 @@ void CudaDevice::require(cudaError_t code, const char* call) const {
       (void)cudaGetLastError();
       throw Error(
           ExitCode::infrastructure, "cuda", static_cast<int>(code), call,
-          fmt::format("{}: the driver has lost the GPU (off the bus, or in need of a reset); drain the node and "
-                      "see its kernel log for an Xid",
-                      cudaGetErrorString(code)),
+          fmt::format(
+              "the GPU is lost: off the bus, or in need of a reset (CUDA says '{}'); drain the node and see its "
+              "kernel log for an Xid",
+              cudaGetErrorString(code)),
           place());
     }
   }
