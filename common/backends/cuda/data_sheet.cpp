@@ -28,13 +28,14 @@ struct Row {
 };
 
 // Where two pages of the vendor differ, the higher figure is taken: a share of the peak is then never flattered.
-constexpr std::string_view ml_engineering = "ml-engineering, compute/accelerator/README.md, from the vendor's pages";
-constexpr std::string_view hopper = "ml-engineering, compute/accelerator/README.md; f64: NVIDIA H100 data sheet";
-constexpr std::string_view f4_of_blackwell =
+constexpr std::string_view source_of_most = "ml-engineering, compute/accelerator/README.md, from the vendor's pages";
+constexpr std::string_view source_of_hopper =
+    "ml-engineering, compute/accelerator/README.md; f64: NVIDIA H100 data sheet";
+constexpr std::string_view source_with_f4 =
     "ml-engineering, compute/accelerator/README.md; f4: the highest of the vendor's pages (B200 9000 to 10000, B300 "
     "and "
     "GB300 12600 to 15000)";
-constexpr std::array<Row, 10> rows{{
+constexpr std::array<Row, 10> sheets{{
     {"A100 SXM 80 GB",
      {"A100", "80GB"},
      {"PCIe", ""},
@@ -47,15 +48,15 @@ constexpr std::array<Row, 10> rows{{
      624,
      2.039,
      "NVIDIA A100 data sheet; ml-engineering, compute/accelerator/README.md, has 2.0 TB/s"},
-    {"H100 SXM", {"H100", "HBM3"}, {"PCIe", "NVL"}, 67, 67, 494.5, 989, 1979, 0, 1979, 3.35, hopper},
+    {"H100 SXM", {"H100", "HBM3"}, {"PCIe", "NVL"}, 67, 67, 494.5, 989, 1979, 0, 1979, 3.35, source_of_hopper},
     {"H100 PCIe", {"H100", "PCIe"}, {}, 51, 51, 378, 756, 1513, 0, 1513, 2.0, "NVIDIA H100 data sheet"},
-    {"H200 SXM", {"H200", ""}, {"NVL", ""}, 67, 67, 494.5, 989, 1979, 0, 1979, 4.8, hopper},
-    {"GH200, 96 GB HBM3", {"GH200", "480GB"}, {}, 67, 67, 494.5, 989, 1979, 0, 1979, 4.0, hopper},
-    {"GH200, 144 GB HBM3e", {"GH200", "144G"}, {}, 67, 67, 494.5, 989, 1979, 0, 1979, 4.8, hopper},
-    {"B200 SXM", {"B200", ""}, {}, 0, 80, 1125, 2250, 4500, 10000, 4500, 8.0, f4_of_blackwell},
-    {"GB200", {"GB200", ""}, {}, 0, 80, 1250, 2500, 5000, 10000, 5000, 8.0, ml_engineering},
-    {"B300 SXM", {"B300", ""}, {}, 0, 80, 1125, 2250, 4500, 15000, 0, 8.0, f4_of_blackwell},
-    {"GB300", {"GB300", ""}, {}, 0, 80, 1250, 2500, 5000, 15000, 0, 8.0, f4_of_blackwell},
+    {"H200 SXM", {"H200", ""}, {"NVL", ""}, 67, 67, 494.5, 989, 1979, 0, 1979, 4.8, source_of_hopper},
+    {"GH200, 96 GB HBM3", {"GH200", "480GB"}, {}, 67, 67, 494.5, 989, 1979, 0, 1979, 4.0, source_of_hopper},
+    {"GH200, 144 GB HBM3e", {"GH200", "144G"}, {}, 67, 67, 494.5, 989, 1979, 0, 1979, 4.8, source_of_hopper},
+    {"B200 SXM", {"B200", ""}, {}, 0, 80, 1125, 2250, 4500, 10000, 4500, 8.0, source_with_f4},
+    {"GB200", {"GB200", ""}, {}, 0, 80, 1250, 2500, 5000, 10000, 5000, 8.0, source_of_most},
+    {"B300 SXM", {"B300", ""}, {}, 0, 80, 1125, 2250, 4500, 15000, 0, 8.0, source_with_f4},
+    {"GB300", {"GB300", ""}, {}, 0, 80, 1250, 2500, 5000, 15000, 0, 8.0, source_with_f4},
 }};
 
 std::vector<std::string_view> words_of(std::string_view name) {
@@ -79,8 +80,8 @@ bool is(const Row& row, const std::vector<std::string_view>& words) {
 std::optional<Peaks> data_sheet_peaks(std::string_view device_name) {
   const std::vector<std::string_view> words = words_of(device_name);
   if (std::find(words.begin(), words.end(), "MIG") != words.end()) return std::nullopt;
-  const auto* const row = std::find_if(rows.begin(), rows.end(), [&](const Row& one) { return is(one, words); });
-  if (row == rows.end()) return std::nullopt;
+  const auto* const row = std::find_if(sheets.begin(), sheets.end(), [&](const Row& one) { return is(one, words); });
+  if (row == sheets.end()) return std::nullopt;
   Peaks peaks;
   const auto add = [&](DataType type, double teraflops) {
     if (teraflops > 0.0) peaks.flops[type] = 1e12 * teraflops;
