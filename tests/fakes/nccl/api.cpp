@@ -152,9 +152,6 @@ ncclResult_t issue(ncclComm_t handle, Call call, cudaStream_t stream, const char
   if (named < 0 || named >= communicator->size()) {
     return refuse(ncclInvalidArgument, std::string(function) + " : invalid rank " + std::to_string(named));
   }
-  if (call.what == Call::What::collective && communicator->rank() == 0 && call.count > 0) {
-    log_tuning(communicator->device(), std::string(function).substr(4), call.count * bytes_of(call.type));
-  }
   Group& open = group();
   if (open.depth == 0) {
     const ncclResult_t result = communicator->enqueue({call}, stream);
@@ -208,6 +205,10 @@ std::optional<bool> blocking_of(const ncclConfig_t* config, bool inherited) {
   return config->blocking == 1;
 }
 
+std::string name_in(const ncclConfig_t* config) {
+  return config == nullptr || config->commName == nullptr ? "" : config->commName;
+}
+
 /// The GPU of the calling thread, told from all others: "host 0000:18:00.0".
 std::string name_gpu(int device) {
   std::array<char, 256> host{};
@@ -247,7 +248,8 @@ ncclResult_t init(ncclComm_t* handle, int size, const ncclUniqueId& id, int rank
   const std::string gpu = name_gpu(device);
   if (gpu.empty()) return refuse(ncclUnhandledCudaError, "cudaDeviceGetPCIBusId failed");
   if (rank == 0) log_version();
-  const auto made = std::make_shared<Communicator>(device, gpu, *blocking, process().planted());
+  const auto made =
+      std::make_shared<Communicator>(Communicator::Self{device, gpu, name_in(config), *blocking}, process().planted());
   *handle = process().add(made);
   log_init(device, "ncclCommInitRankConfig comm rank " + std::to_string(rank) + " nranks " + std::to_string(size) +
                        " cudaDev " + std::to_string(device) + " - Init START");
@@ -323,8 +325,10 @@ ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* chil
   const auto blocking = rackproof::fake_nccl::blocking_of(config, parent->is_blocking());
   if (!blocking)
     return refuse(ncclInvalidArgument, "ncclConfig_t argument not initialized via NCCL_CONFIG_INITIALIZER");
-  const auto made = std::make_shared<Communicator>(parent->device(), rackproof::fake_nccl::name_gpu(parent->device()),
-                                                   *blocking, process().planted());
+  Communicator::Self self = parent->self();
+  self.name = rackproof::fake_nccl::name_in(config);
+  self.blocking = *blocking;
+  const auto made = std::make_shared<Communicator>(self, process().planted());
   // Without a color there is none to hand out, but the others wait for this rank's word.
   if (color != NCCL_SPLIT_NOCOLOR) *child = process().add(made);
   made->begin_split(parent, color, key);

@@ -154,6 +154,13 @@ std::string name_of(ncclDataType_t type) {
   return is_type(type) ? names.at(type) : "type " + std::to_string(type);
 }
 
+const char* nccl_name_of(ncclDataType_t type) {
+  static constexpr std::array<const char*, ncclNumTypes> names = {
+      "ncclInt8",    "ncclUint8",   "ncclInt32",   "ncclUint32",   "ncclInt64",      "ncclUint64",
+      "ncclFloat16", "ncclFloat32", "ncclFloat64", "ncclBfloat16", "ncclFloat8e4m3", "ncclFloat8e5m2"};
+  return names.at(static_cast<std::size_t>(type));
+}
+
 void accumulate(void* accumulated, const void* next, std::size_t count, ncclDataType_t type, ncclRedOp_t reduction) {
   with_type(type, [=]<typename T>(T) {
     auto* a = static_cast<T*>(accumulated);

@@ -14,6 +14,8 @@ namespace rackproof::fake_nccl {
 /// Of one element.
 [[nodiscard]] std::size_t bytes_of(ncclDataType_t type);
 [[nodiscard]] std::string name_of(ncclDataType_t type);
+/// As NCCL writes it: "ncclFloat32".
+[[nodiscard]] const char* nccl_name_of(ncclDataType_t type);
 
 /// accumulated[i] = reduction(accumulated[i], next[i]). ncclAvg adds; see begin_average() and end_average().
 void accumulate(void* accumulated, const void* next, std::size_t count, ncclDataType_t type, ncclRedOp_t reduction);

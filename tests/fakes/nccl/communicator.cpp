@@ -1,6 +1,7 @@
 #include "tests/fakes/nccl/communicator.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -57,8 +58,7 @@ struct Batch {
   }
 };
 
-Communicator::Communicator(int device, std::string gpu, bool blocking, Planted planted)
-    : device_(device), gpu_(std::move(gpu)), blocking_(blocking), planted_(std::move(planted)) {}
+Communicator::Communicator(Self self, Planted planted) : self_(std::move(self)), planted_(std::move(planted)) {}
 
 Communicator::~Communicator() { wait_until_begun(); }
 
@@ -117,7 +117,7 @@ void Communicator::join_hub(const Meeting& meeting) {
         socket_ = std::move(found);
         if (aborted_) return;
       }
-      send_message(socket_, hello, std::as_bytes(std::span(gpu_)));
+      send_message(socket_, hello, std::as_bytes(std::span(self_.gpu)));
       Message answer;
       try {
         answer = receive_message(socket_);
@@ -127,8 +127,11 @@ void Communicator::join_hub(const Meeting& meeting) {
       }
       addresses_ = {address};
       if (answer.header.kind == Kind::lost) throw Lost(answer.text());
-      if (answer.header.kind != Kind::refused) return;
-      log_warning(device_, answer.text());
+      if (answer.header.kind != Kind::refused) {
+        profiler_ = std::make_unique<Profiler>(self_.name, size_, rank_);
+        return;
+      }
+      log_warning(self_.device, answer.text());
       return set_error(static_cast<ncclResult_t>(answer.header.code), answer.text());
     }
     set_error(ncclSystemError, "nobody answers where the unique id says");
@@ -152,14 +155,14 @@ ncclResult_t Communicator::poll() {
 }
 
 void Communicator::begin_progress() {
-  if (!blocking_) looks_in_progress_ = 1;
+  if (!self_.blocking) looks_in_progress_ = 1;
 }
 
 ncclResult_t Communicator::check_ready() {
   if (error_ != ncclSuccess) return error_;
   if (!beginning_ && looks_in_progress_ == 0) return ncclSuccess;
   set_last_error("Attempt to use communicator before the previous operation returned ncclSuccess");
-  log_warning(device_, last_error());
+  log_warning(self_.device, last_error());
   return ncclInvalidArgument;
 }
 
@@ -197,10 +200,23 @@ void Communicator::check_memory(const Call& call) const {
   if (!in_place && overlap(from, sent, to, received)) fail("NCCL: what is sent and what is received overlap");
 }
 
+void Communicator::announce(const Call& call) {
+  if (call.what != Call::What::collective) return;
+  static constexpr std::array functions = {"AllReduce", "Reduce", "ReduceScatter", "AllGather", "Broadcast"};
+  const char* function = functions.at(static_cast<std::size_t>(call.operation));
+  const std::size_t bytes = call.count * bytes_of(call.type);
+  const Tuning tuning = choose_tuning(bytes);
+  if (rank_ == 0) log_tuning(self_.device, function, bytes, tuning);
+  profiler_->collective(function, call.count, nccl_name_of(call.type), tuning);
+}
+
 ncclResult_t Communicator::enqueue(std::vector<Call> calls, cudaStream_t stream) {
   std::erase_if(calls, [](const Call& call) { return call.count == 0; });
   if (calls.empty()) return ncclSuccess;
-  for (const Call& call : calls) check_memory(call);
+  for (const Call& call : calls) {
+    check_memory(call);
+    announce(call);
+  }
   const auto* cuda = cuda_double();
   cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
   if (!succeeded(cuda->is_capturing(stream, &capture))) {
@@ -235,7 +251,7 @@ void Communicator::execute(const std::vector<Call>& calls) {
   } catch (const std::exception& error) {
     if (aborted_) return;
     set_error(ncclRemoteError, error.what());
-    log_warning(device_, error.what());
+    log_warning(self_.device, error.what());
     wait_for_abort();
   }
 }
@@ -399,7 +415,7 @@ void Communicator::finalize() {
   try {
     send_message(socket_, header, {});
   } catch (const Disconnected& error) {
-    log_warning(device_, error.what());
+    log_warning(self_.device, error.what());
   }
 }
 

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/fakes/nccl/profiler.hpp"
 #include "tests/fakes/nccl/wire.hpp"
 
 namespace rackproof::fake_nccl {
@@ -48,7 +49,14 @@ struct Planted {
 
 class Communicator : public std::enable_shared_from_this<Communicator> {
  public:
-  Communicator(int device, std::string gpu, bool blocking, Planted planted);
+  /// What a rank brings with it.
+  struct Self {
+    int device = 0;
+    std::string gpu;   ///< tells it from all others
+    std::string name;  ///< of the communicator; may be empty
+    bool blocking = true;
+  };
+  Communicator(Self self, Planted planted);
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
   ~Communicator();
@@ -61,8 +69,9 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
 
   [[nodiscard]] int rank() const { return rank_; }
   [[nodiscard]] int size() const { return size_; }
-  [[nodiscard]] int device() const { return device_; }
-  [[nodiscard]] bool is_blocking() const { return blocking_; }
+  [[nodiscard]] const Self& self() const { return self_; }
+  [[nodiscard]] int device() const { return self_.device; }
+  [[nodiscard]] bool is_blocking() const { return self_.blocking; }
 
   /// As ncclCommGetAsyncError gives it. A non-blocking communicator is in progress at the first look after a call.
   [[nodiscard]] ncclResult_t poll();
@@ -102,16 +111,17 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   void set_error(ncclResult_t error, const std::string& text);
   void wait_for_abort();
   void check_memory(const Call& call) const;
+  /// To those who want to know what it runs with.
+  void announce(const Call& call);
 
-  int device_;
-  std::string gpu_;
-  bool blocking_;
+  Self self_;
   Planted planted_;
   int rank_ = -1;
   int size_ = 0;
   std::vector<std::uint32_t> addresses_;  ///< the one that answered, for children
   Socket socket_;
   std::thread beginner_;
+  std::unique_ptr<Profiler> profiler_;
 
   std::mutex executing_;  ///< held by what talks to the hub
   std::map<int, std::deque<Message>> inbox_;

@@ -124,12 +124,17 @@ const char* last_error() {
 }
 
 Tuning choose_tuning(std::size_t bytes) {
-  Tuning tuning{variable("NCCL_ALGO"), variable("NCCL_PROTO")};
-  for (std::string* text : {&tuning.algorithm, &tuning.protocol}) {
-    for (char& c : *text) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+  static constexpr std::array algorithms = {"RING",      "TREE", "COLLNET_DIRECT", "COLLNET_CHAIN", "NVLS",
+                                            "NVLS_TREE", "PAT"};
+  static constexpr std::array protocols = {"LL", "LL128", "SIMPLE"};
+  const std::size_t size = bytes <= 16384 ? 0 : bytes <= 1048576 ? 1 : 2;
+  Tuning tuning{algorithms[0], protocols.at(size), std::array{1, 8, 16}.at(size)};
+  for (const char* name : algorithms) {
+    if (equals(variable("NCCL_ALGO"), name)) tuning.algorithm = name;
   }
-  if (tuning.algorithm.empty()) tuning.algorithm = "RING";
-  if (tuning.protocol.empty()) tuning.protocol = bytes <= 16384 ? "LL" : bytes <= 1048576 ? "LL128" : "SIMPLE";
+  for (const char* name : protocols) {
+    if (equals(variable("NCCL_PROTO"), name)) tuning.protocol = name;
+  }
   return tuning;
 }
 
@@ -144,12 +149,10 @@ void log_init(int device, const std::string& text) {
   if (log().wants_init()) log().write(heading(device, "INFO") + text);
 }
 
-void log_tuning(int device, const std::string& function, std::size_t bytes) {
+void log_tuning(int device, const std::string& function, std::size_t bytes, const Tuning& tuning) {
   if (!log().wants_tuning()) return;
-  const Tuning tuning = choose_tuning(bytes);
-  const int last = bytes <= 16384 ? 0 : bytes <= 1048576 ? 7 : 15;
   log().write(heading(device, "INFO") + function + ": " + std::to_string(bytes) + " Bytes -> Algo " + tuning.algorithm +
-              " proto " + tuning.protocol + " channel{Lo..Hi}={0.." + std::to_string(last) + "}");
+              " proto " + tuning.protocol + " channel{Lo..Hi}={0.." + std::to_string(tuning.channels - 1) + "}");
 }
 
 void log_warning(int device, const std::string& text) {

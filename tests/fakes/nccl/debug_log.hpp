@@ -10,8 +10,9 @@ namespace rackproof::fake_nccl {
 /// Algorithm and protocol that NCCL would name for a collective of so many bytes: what NCCL_ALGO and NCCL_PROTO ask
 /// for, else a ring, with a protocol by size.
 struct Tuning {
-  std::string algorithm;
-  std::string protocol;
+  const char* algorithm;  ///< NCCL's own names, which live as long as the process
+  const char* protocol;
+  int channels;
 };
 [[nodiscard]] Tuning choose_tuning(std::size_t bytes);
 
@@ -22,7 +23,7 @@ void set_last_error(const std::string& text);
 void log_version();
 void log_init(int device, const std::string& text);
 /// "AllReduce: 4096 Bytes -> Algo RING proto LL channel{Lo..Hi}={0..0}"
-void log_tuning(int device, const std::string& function, std::size_t bytes);
+void log_tuning(int device, const std::string& function, std::size_t bytes, const Tuning& tuning);
 void log_warning(int device, const std::string& text);
 
 }  // namespace rackproof::fake_nccl

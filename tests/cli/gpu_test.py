@@ -1,0 +1,241 @@
+"""The built rackproof on GPUs that are not there: tests/fakes stands in for NVIDIA's libraries. Every suite on one node
+and on four, and every fault that a GPU or its software can have."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import unittest
+from pathlib import Path
+
+import cli
+
+FAKES = Path(os.environ["RACKPROOF_FAKES"])
+IS_OPEN_MPI = "mpich" not in cli.MPIEXEC[0]
+# A little of each suite: what is wrong in a case is wrong in a small one too. The copies of the links suite are of more
+# than a GPU's cache.
+FEW = ("--suite", "allreduce,gemm,links,tokens", "--message-sizes", "8B,64KiB", "--gemm-sizes", "128", "--link-sizes", "8B",
+       "--model", "tiny", "--prompt", "16", "--context", "16", "--token-types", "bf16", "--time-budget", "4s",
+       "--max-samples", "4", "--benchmark_filter=-^links/(device|host)-")
+
+
+def fake(gpus="8xH100", faults="", **others):
+    """The environment of a node with such GPUs."""
+    env = {"LD_LIBRARY_PATH": f"{FAKES}:{os.environ.get('LD_LIBRARY_PATH', '')}", "RACKPROOF_FAKE_GPUS": gpus}
+    if faults:
+        env["RACKPROOF_FAKE_FAULTS"] = faults
+    return {**env, **others}
+
+
+def identity(index, host=None):
+    """UUID and serial of a fake GPU, as tests/fakes/common/fleet.hpp makes them."""
+    number = 14695981039346656037
+    for byte in (host or socket.gethostname()).encode():
+        number = (number ^ byte) * 1099511628211 % 2**64
+    digits = (bytes.fromhex("fa4e6770") + number.to_bytes(8, "little") + bytes(3) + bytes([index])).hex()
+    uuid = "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    return f"GPU-{uuid}", f"165{number % 10**8:08}{index:02}"
+
+
+class TestCase(cli.TestCase):
+    def measure(self, *arguments, ranks=2, env=None, **others):
+        return cli.run("run", "--device", "cuda", "--progress", "never", *arguments, "--out", self.folder / "x.h5",
+                       ranks=ranks, env=env or fake(), **others)
+
+    def assert_says(self, result, code, *words):
+        """The exit code, and one line of ours on stderr that has all the words."""
+        self.assertEqual(result.returncode, code, result.stderr + result.stdout)
+        lines = [line for line in cli.our_lines(result.stderr)
+                 if all(re.search(word, line) for word in words)]
+        self.assertEqual(len(lines), 1, f"{words} in one line of\n{result.stderr}{result.stdout}")
+
+    def statuses(self):
+        """{case: status} of the file."""
+        import h5py
+        found = {}
+        with h5py.File(self.folder / "x.h5") as file:
+            for suite in file["suites"].values():
+                status = suite["status"]
+                names = dict(zip(status.attrs["flag_values"], status.attrs["flag_meanings"].split()))
+                found.update((name, names[code]) for name, code in zip(suite["case"].asstr(), status[...]))
+        return found
+
+    def finished_cases(self):
+        """Of the file that a run left behind: what it had measured before it ended."""
+        part = self.folder / "x.h5.part"
+        self.assertTrue(part.exists(), list(self.folder.iterdir()))
+        recovered = cli.run("recover", part)
+        self.assertEqual(recovered.returncode, 0, recovered.stderr)
+        return [name for name, status in self.statuses().items() if status == "passed"]
+
+
+class EverySuite(TestCase):
+    def check(self, result, ranks, hosts):
+        import h5py
+        self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
+        found = self.statuses()
+        self.assertEqual(set(found.values()), {"passed", "skipped"}, result.stdout)
+        for suite in ("allreduce", "gemm", "links", "tokens"):
+            self.assertIn("passed", [status for name, status in found.items() if name.startswith(suite)], result.stdout)
+        identities = [identity(rank % (ranks // len(hosts)), hosts[rank // (ranks // len(hosts))])
+                      for rank in range(ranks)]
+        with h5py.File(self.folder / "x.h5") as file:
+            self.assertEqual(file.attrs["device_fake"], 1)
+            self.assertEqual(list(file["serial"].asstr()), [serial for _, serial in identities])
+            self.assertEqual(list(file["hostname"].asstr()), [hosts[r // (ranks // len(hosts))] for r in range(ranks)])
+            devices = json.loads(file["provenance/devices"].asstr()[()])
+            self.assertEqual([device["uuid"] for device in devices], [uuid for uuid, _ in identities])
+            configuration = json.loads(file["provenance/configuration"].asstr()[()])
+            self.assertIn("NCCL", configuration["collective"])
+            self.assertGreater(file["telemetry/power"][...].max(), 0)
+
+    def test_eight_gpus_of_one_host_and_auto_takes_them(self):
+        result = cli.run("run", *FEW, "--out", self.folder / "x.h5", ranks=8, env=fake())
+        self.check(result, 8, [socket.gethostname()])
+        self.assertIn("8 x NVIDIA H100 80GB HBM3 [fake]", result.stdout)
+
+    @unittest.skipUnless(IS_OPEN_MPI and os.geteuid() == 0, "needs Open MPI's mpirun, and root to name hosts")
+    def test_two_gpus_on_each_of_four_hosts(self):
+        hosts = ["node0", "node1", "node2", "node3"]
+        result = self.measure_on(hosts, 2, *FEW)
+        self.check(result, 8, hosts)
+        self.assertRegex(result.stdout, r"4 nodes \(node0, node1, node2, node3\)")
+        self.assertRegex(result.stdout, r"8 B one-way: (?!not judged: too few)")
+
+    def measure_on(self, hosts, ranks_a_host, *arguments):
+        env = fake(gpus=f"{ranks_a_host}xGB200")
+        exports = [part for name in (*env, "OMP_NUM_THREADS") for part in ("-x", name)]
+        places = ",".join(f"{host}:{ranks_a_host}" for host in hosts)
+        # Ranks of the same machine must not spin, which MPI does not know here.
+        command = [*cli.MPIEXEC, "--mca", "plm_rsh_agent", str(Path(__file__).parent / "agent.sh"), "--mca",
+                   "mpi_yield_when_idle", "1", *exports, "--host", places, "-n", str(ranks_a_host * len(hosts)),
+                   str(cli.RACKPROOF), "run", "--device", "cuda", *arguments, "--out", str(self.folder / "x.h5")]
+        return subprocess.run(command, env=cli.environment(env), capture_output=True, text=True, timeout=300,
+                              errors="replace", check=False)
+
+
+class Refused(TestCase):
+    """Before anything is measured: exit code 2, and what to do."""
+
+    def test_no_driver_no_device_and_too_few(self):
+        host = re.escape(socket.gethostname())
+        for gpus, ranks, words in (("none", 1, ("no NVIDIA driver is loaded",)), ("0", 1, ("no GPU is visible",)),
+                                   ("1xH100", 2, ("2 ranks on this node, but 1 GPU is visible", "mpirun -N 1"))):
+            with self.subTest(gpus=gpus):
+                result = self.measure("--suite", "gemm", "--gemm-types", "f64", "--gemm-sizes", "128", ranks=ranks, env=fake(gpus))
+                self.assert_says(result, 2, *words, f"host {host}")
+                self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_auto_takes_the_host_where_there_is_no_gpu(self):
+        result = cli.run("run", "--suite", "gemm", "--gemm-types", "f64", "--gemm-sizes", "128", "--time-budget", "1s", "--out", self.folder / "x.h5",
+                         env=fake("none"))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertNotIn("[fake]", result.stdout)
+
+    def test_type_that_the_chip_lacks_is_skipped(self):
+        result = self.measure("--gemm-types", "f32,f8,nvf4", "--gemm-sizes", "128", "--suite", "gemm", "--time-budget",
+                              "2s", "--max-samples", "5", ranks=1, env=fake("1xA100"))
+        self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
+        found = self.statuses()
+        for name, status in found.items():
+            self.assertEqual(status, "passed" if name.startswith("gemm/f32") else "skipped", result.stdout)
+        self.assertEqual({name.split("/")[1] for name in found}, {"f32", "f8", "nvf4"})
+        self.assertEqual(result.stdout.count("needs a GPU of compute capability"), 2)
+
+
+class Faults(TestCase):
+    """While it runs. Each names host, rank, UUID and serial of the part, and keeps what was finished."""
+
+    SUMS = ("--suite", "allreduce", "--message-types", "f32", "--message-sizes", "8B,1KiB,64KiB", "--order", "listed")
+    PRODUCTS = ("--suite", "gemm", "--gemm-types", "f32", "--gemm-sizes", "128", "--order", "listed")
+    LONG = ("--max-samples", "60", "--precision", "0.01%", "--time-budget", "60s")
+
+    def part_of(self, rank):
+        uuid, serial = identity(rank)
+        return (f"rank {rank}\\b", re.escape(socket.gethostname()), uuid, serial)
+
+    def test_gpu_that_dies_in_the_middle(self):
+        for fault, words in (("ecc@call=900@rank=1", ("uncorrectable", "drain the node")),
+                             ("fallen_off_the_bus@call=900@rank=1", ("lost the GPU", "off the bus"))):
+            with self.subTest(fault=fault):
+                result = self.measure(*self.SUMS, *self.LONG, "--force", env=fake("2xH100", fault))
+                self.assert_says(result, 75, *words, *self.part_of(1))
+                self.assertGreaterEqual(len(self.finished_cases()), 1)
+
+    def test_memory_that_is_not_there(self):
+        result = self.measure(*self.PRODUCTS, *self.LONG, env=fake("2xH100", "out_of_memory@malloc=9@rank=1"))
+        self.assertEqual(result.returncode, 75, result.stderr + result.stdout)
+        said = " ".join(result.stdout.split())
+        uuid, serial = identity(1)
+        self.assertRegex(said, f"ERROR .* of the GPU's memory were asked for, .* are free; .*"
+                         f"host {re.escape(socket.gethostname())}, rank 1, device cuda:1 {uuid} serial {serial}")
+        self.assertIn("passed", self.statuses().values())
+
+    def test_collective_that_hangs_is_ended_and_the_rank_behind_named(self):
+        result = self.measure(*self.SUMS, *self.LONG, "--hang-timeout", "2s",
+                              env=fake("2xH100", "hang@all_reduce=100@rank=1"))
+        self.assert_says(result, 75, "all_reduce of", "number", re.escape(socket.gethostname()))
+        self.assertGreaterEqual(len(self.finished_cases()), 1)
+
+    def test_wrong_sum_names_the_rank(self):
+        result = self.measure(*self.SUMS, "--max-samples", "5", "--time-budget", "5s",
+                              env=fake("2xH100", "wrong_sum@rank=1"))
+        self.assertEqual(result.returncode, 3, result.stderr + result.stdout)
+        uuid, serial = identity(1)
+        self.assertRegex(result.stdout, f"FAILED.*|rank 1 on {socket.gethostname()}.*{uuid}.*{serial}")
+        self.assertNotIn("rank 0 on", result.stdout)
+
+    def test_flipped_bit_names_the_gpu(self):
+        result = self.measure(*self.PRODUCTS, "--max-samples", "40", "--time-budget", "5s",
+                              env=fake("2xH100", "bit_flip@gemm=5@rank=1"))
+        self.assertEqual(result.returncode, 3, result.stderr + result.stdout)
+        uuid, serial = identity(1)
+        self.assertRegex(result.stdout, f"rank 1 on {socket.gethostname()}.*{uuid}.*{serial}")
+
+    def test_throttled_gpu_is_told_with_the_reason(self):
+        import h5py
+        result = self.measure(*self.PRODUCTS, "--max-samples", "5", "--time-budget", "5s",
+                              env=fake("2xH100", "throttle=1:power"))
+        self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
+        with h5py.File(self.folder / "x.h5") as file:
+            throttle = file["telemetry/throttle"]
+            names = throttle.attrs["flag_meanings"].split()
+            masks = dict(zip(names, throttle.attrs["flag_masks"]))
+            self.assertTrue((throttle[1, 0] & masks["power_cap"]) != 0)
+            self.assertEqual(throttle[0, 0], 0)
+            self.assertLess(file["telemetry/clock"][1, 0], file["telemetry/clock"][0, 0])
+
+    def test_slow_gpu_shows_in_its_own_times(self):
+        import h5py
+        result = self.measure(*self.PRODUCTS, "--max-samples", "10", "--time-budget", "20s",
+                              env=fake("2xH100", "slow_rank=1:0.05"))
+        self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
+        with h5py.File(self.folder / "x.h5") as file:
+            medians = [sorted(file["suites/gemm/time"][0, rank, :5])[2] for rank in (0, 1)]
+        self.assertGreater(medians[1], 3 * medians[0])
+
+    def test_killed_peer_ends_the_others(self):
+        """mpirun would end them all at once: told not to, it leaves it to NCCL to notice."""
+        out = self.folder / "x.h5"
+        more = ["--enable-recovery"] if IS_OPEN_MPI else ["-disable-auto-cleanup"]
+        with open(self.folder / "log", "w+", encoding="utf-8") as log:
+            job = subprocess.Popen([*cli.MPIEXEC, *more, "-n", "2", str(cli.RACKPROOF), "run", "--device", "cuda", *self.SUMS,
+                                    *self.LONG, "--progress", "always", "--out", str(out)], stdout=subprocess.DEVNULL,
+                                   stderr=log, env=cli.environment(fake("2xH100")), start_new_session=True)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and "2/3]" not in (self.folder / "log").read_text(errors="replace"):
+                time.sleep(0.02)
+            ranks = [pid for pid, path in cli.processes_of(job.pid).items() if path == str(cli.RACKPROOF.resolve())]
+            self.assertEqual(len(ranks), 2)
+            os.kill(max(ranks), signal.SIGKILL)
+            job.wait(timeout=60)
+        said = (self.folder / "log").read_text(errors="replace")
+        self.assertRegex(said, "rackproof: .*remote process exited")
+        self.assertGreaterEqual(len(self.finished_cases()), 1)
+
+
+if __name__ == "__main__":
+    cli.main()
