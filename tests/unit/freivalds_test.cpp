@@ -164,6 +164,23 @@ TEST(Freivalds, elements_that_were_all_rounded_to_bf16_are_seen) {
   EXPECT_GT(problem.check().error, 1.0);
 }
 
+TEST(Freivalds, f32_products_of_operands_that_were_rounded_to_tf32_are_seen) {
+  Problem<float, float> problem({16, 64, 128});
+  Problem<float, float> rounded = problem;
+  for (auto* operand : {&rounded.a, &rounded.b}) {
+    for (float& value : *operand) value = to_tf32(value);
+  }
+  for (std::size_t i = 0; i < problem.c.size(); ++i) {
+    double sum = 0.0;
+    for (std::size_t l = 0; l < 128; ++l) {
+      sum += static_cast<double>(rounded.a[i / 64 * 128 + l]) * static_cast<double>(rounded.b[l * 64 + i % 64]);
+    }
+    problem.c[i] = rounded.c[i] = static_cast<float>(sum);
+  }
+  EXPECT_LT(rounded.check().error, 0.6);
+  EXPECT_GT(problem.check().error, 100.0);
+}
+
 TEST(Freivalds, nan_and_infinity_anywhere_fail) {
   for (const std::size_t at : {std::size_t{0}, std::size_t{64 * 64 - 1}}) {
     for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
