@@ -215,8 +215,8 @@ void CudaDevice::require(cudaError_t code, const char* call) const {
       throw Error(
           ExitCode::infrastructure, "cuda", static_cast<int>(code), call,
           fmt::format(
-              "the GPU is lost: off the bus, or in need of a reset (CUDA says '{}'); drain the node and see its "
-              "kernel log for an Xid",
+              "the driver has lost the GPU: off the bus, or in need of a reset (CUDA says '{}'); drain the node and "
+              "see its kernel log for an Xid",
               cudaGetErrorString(code)),
           place());
     }
