@@ -185,20 +185,25 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   progress.note("opening devices and measuring their peak rates ...");
   const auto backends = make_all_backends();
   std::unique_ptr<Device> device;
-  std::unique_ptr<Collective> collective;
   const Backend* device_backend = nullptr;
-  const Backend* collective_backend = nullptr;
+  std::vector<const Backend*> collective_backends;
   mpi::agree(world, [&] {
     device_backend = &choose_device_backend(backends, options.device);
-    collective_backend = &choose_collective_backend(backends, device_backend->name());
+    const std::vector<std::string>& wanted = options.suite_options.collective_backends;
+    collective_backends = choose_collective_backends(backends, device_backend->name(), wanted);
+    if (wanted.empty()) collective_backends.resize(1);
   });
   mpi::agree(world, [&] { device = device_backend->open_device({place.local_rank, ranks_on_node, options.threads}); });
   const std::map<std::string, std::string> facts = device->facts();
   const auto uuid = facts.find("uuid");
   check_distinct_devices(world, topology, uuid != facts.end() ? uuid->second : "");
-  mpi::agree(world, [&] { collective = collective_backend->open_collective(world, *device); });
+  Collectives collectives(collective_backends, world, *device, {.hang_timeout = options.hang_timeout});
+  for (const std::string& name : collectives.names()) {
+    mpi::agree(world, [&] { (void)collectives.get(name); });
+  }
+  Collective& collective = collectives.get(collectives.names().front());
 
-  Platform platform{topology, {}, 0, true, device_backend->name()};
+  Platform platform{topology, {}, 0, true, device_backend->name(), collectives.names()};
   if (!flags.list_tests) {
     world.barrier();
     mpi::agree(world, [&] { platform.peaks = device->measure_peaks(); });
@@ -221,7 +226,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   RunTelemetry telemetry(world, *device, place.local_rank == 0, clock);
   results::RunHeader header;
   mpi::agree(world, [&] {
-    header = make_run_header(world, platform, *device, *collective, options, planned, command_line.arguments);
+    header = make_run_header(world, platform, *device, collectives, options, planned, command_line.arguments);
   });
   header.telemetry = telemetry.columns();
   header.telemetry_ticks = RunTelemetry::ticks();
@@ -242,7 +247,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   world.broadcast({&block, 1});
   const mpi::RowGatherer gatherer(world, static_cast<int>(block));
   mpi::GlobalClock global_clock(world, clock);
-  Context context{*device, *collective, platform, options.suite_options};
+  Context context{*device, collective, platform, options.suite_options, nullptr, &collectives};
   const RunParts parts{world, global_clock, gatherer, context, writer ? &*writer : nullptr, header.ranks};
   const ExitCode outcome = run_cases(parts, options, flags, planned, progress);
   progress.clear();
@@ -281,6 +286,12 @@ void add_run_command(CLI::App& app, CommandLine& command_line) {
   RunArguments& arguments = state->arguments;
   add_case_options(*command, arguments, state->suites);
   command->add_option("--device", arguments.device, "Backend of the devices, or auto")->capture_default_str();
+  command
+      ->add_option(
+          "--hang-timeout", arguments.hang_timeout,
+          "A GPU that is waited for longer ends the run with exit code 75, which tells the collective and who is "
+          "behind")
+      ->capture_default_str();
   command->add_option("--threads", arguments.threads, "Host threads a rank (default: its share of the cores)");
   command->add_option("--time-budget", arguments.time_budget,
                       "Time for all cases, such as 90s (default: the profile's)");

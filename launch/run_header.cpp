@@ -32,7 +32,7 @@ results::CaseHeader to_header(const Case& one) {
 }
 
 nlohmann::ordered_json configuration(const RunOptions& options, const Platform& platform, const Device& device,
-                                     const Collective& collective) {
+                                     Collectives& collectives) {
   nlohmann::ordered_json json;
   json["profile"] = options.suite_options.profile == Profile::quick ? "quick" : "accept";
   json["seed"] = options.suite_options.seed;
@@ -46,7 +46,8 @@ nlohmann::ordered_json configuration(const RunOptions& options, const Platform& 
   json["max_samples"] = options.max_samples;
   json["device"] = options.device;
   json["threads_per_rank"] = device.threads();
-  json["collective"] = collective.implementation();
+  json["collective"] = collectives.get(collectives.names().front()).implementation();
+  for (const std::string& one : collectives.names()) json["collectives"][one] = collectives.get(one).implementation();
   json["suite_options"] = options.suite_options.values;
   nlohmann::ordered_json peaks;
   peaks["source"] = platform.peaks.source;
@@ -71,7 +72,7 @@ nlohmann::ordered_json topology_to_json(const mpi::Topology& topology) {
 }  // namespace
 
 results::RunHeader make_run_header(const mpi::Communicator& world, const Platform& platform, const Device& device,
-                                   const Collective& collective, const RunOptions& options,
+                                   Collectives& collectives, const RunOptions& options,
                                    const std::vector<SelectedSuite>& planned,
                                    const std::vector<std::string>& arguments) {
   const auto ids = world.gather(device.id());
@@ -122,7 +123,7 @@ results::RunHeader make_run_header(const mpi::Communicator& world, const Platfor
     machines.push_back(std::move(facts["machine"]));
   }
   header.provenance["command"] = recorded_command_line(arguments);
-  header.provenance["configuration"] = configuration(options, platform, device, collective).dump(2);
+  header.provenance["configuration"] = configuration(options, platform, device, collectives).dump(2);
   header.provenance["environment"] = nlohmann::ordered_json(recorded_environment()).dump(2);
   header.provenance["topology"] = topology_to_json(platform.topology).dump(2);
   header.provenance["machines"] = machines.dump(2);

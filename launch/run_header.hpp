@@ -15,7 +15,7 @@ namespace rackproof {
 
 /// Collective. Complete on rank 0; elsewhere empty.
 [[nodiscard]] results::RunHeader make_run_header(const mpi::Communicator& world, const Platform& platform,
-                                                 const Device& device, const Collective& collective,
+                                                 const Device& device, Collectives& collectives,
                                                  const RunOptions& options, const std::vector<SelectedSuite>& planned,
                                                  const std::vector<std::string>& arguments);
 

@@ -79,6 +79,12 @@ void add_case_options(CLI::App& command, RunArguments& arguments, const std::vec
   command.add_option("--seed", arguments.seed, "Seed of all inputs and weights")->capture_default_str();
   command.add_option("--buffers", arguments.buffers, "cold: rotate through more than the last-level cache; hot: reuse")
       ->capture_default_str();
+  command
+      .add_option(
+          "--collective-backends", arguments.collective_backends,
+          "Of nccl, mpi, comma-separated: the first is used by all suites, and allreduce measures each; auto: the "
+          "best for the device")
+      ->capture_default_str();
   for (const auto& suite : suites) {
     for (const OptionSpec& option : suite->options()) {
       auto& value = arguments.suite_values[option.name];
@@ -112,6 +118,11 @@ RunOptions check_run_arguments(const RunArguments& arguments, const std::vector<
       static_cast<std::uint64_t>(parse_integer(arguments.seed, "--seed", 0, std::numeric_limits<std::int64_t>::max()));
   options.suite_options.cold_buffers = choose<bool>("--buffers", arguments.buffers, {{"cold", true}, {"hot", false}});
   options.suite_options.values = arguments.suite_values;
+  if (arguments.collective_backends != "auto") {
+    options.suite_options.collective_backends = split_list(arguments.collective_backends, "--collective-backends");
+  }
+  options.hang_timeout = parse_duration(arguments.hang_timeout, "--hang-timeout");
+  if (options.hang_timeout < 1.0) throw usage_error("--hang-timeout: must be at least 1s");
   options.progress = choose<ProgressMode>(
       "--progress", arguments.progress,
       {{"auto", ProgressMode::automatic}, {"always", ProgressMode::always}, {"never", ProgressMode::never}});

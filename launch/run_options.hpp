@@ -22,6 +22,8 @@ struct RunArguments {
   std::string profile = "quick";
   std::string device = "auto";
   std::string buffers = "cold";
+  std::string collective_backends = "auto";
+  std::string hang_timeout = "120s";  ///< `run` alone
   std::string time_budget;
   std::string precision = "1%";
   std::string progress = "auto";
@@ -46,6 +48,7 @@ struct RunOptions {
   std::string device;
   double time_budget = 0.0;          ///< s
   double relative_half_width = 0.0;  ///< of the 95 % interval of the median
+  double hang_timeout = 0.0;         ///< s
   int threads = 0;
   int max_samples = 0;
   ProgressMode progress = ProgressMode::automatic;

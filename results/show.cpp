@@ -24,6 +24,7 @@
 #include "results/part_file.hpp"
 #include "results/quantile_table.hpp"
 #include "results/reader.hpp"
+#include "results/side_by_side.hpp"
 #include "results/table.hpp"
 #include "results/telemetry_report.hpp"
 
@@ -579,6 +580,7 @@ std::string show(const std::filesystem::path& path, const ShowOptions& options) 
     }
     if (cases.empty()) continue;
     tables += options.quantiles ? "\n" + quantile_table(file, s, cases, page_width) : page.suite(s, cases);
+    if (const std::string both = side_by_side(file, s, cases); !both.empty()) tables += "\n" + both;
   }
   if (shown.empty()) {
     throw usage_error(fmt::format("no case of {} matches '{}'; its first is '{}'", quoted(path),

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/backends/backend.hpp"
 #include "common/backends/collective.hpp"
 #include "common/backends/device.hpp"
 #include "common/core/parameters.hpp"
@@ -54,6 +55,8 @@ struct Options {
   Profile profile = Profile::quick;
   std::uint64_t seed = 1;
   bool cold_buffers = true;  ///< rotate through more than the last-level cache
+  /// Backends whose collectives are compared, the usual one first; empty: the best one alone.
+  std::vector<std::string> collective_backends{};
   /// Every option of every suite, by name, with its default where the user gave none.
   std::map<std::string, std::string> values;
 
@@ -66,9 +69,10 @@ struct Options {
 struct Platform {
   mpi::Topology topology;
   Peaks peaks;
-  std::size_t memory_available = 0;  ///< bytes, of the rank that has least
-  bool known = false;                ///< a device was opened
-  std::string device = "host";       ///< its backend
+  std::size_t memory_available = 0;        ///< bytes, of the rank that has least
+  bool known = false;                      ///< a device was opened
+  std::string device = "host";             ///< its backend
+  std::vector<std::string> collectives{};  ///< backends of the run's collectives, the usual one first; empty: not known
 };
 
 /// What came out of a case, the same on every rank.
@@ -95,7 +99,8 @@ struct Context {
   Collective& collective;  ///< over all ranks
   const Platform& platform;
   const Options& options;
-  SuiteSession* session = nullptr;  ///< of the suite whose case this is; null where it has none
+  SuiteSession* session = nullptr;     ///< of the suite whose case this is; null where it has none
+  Collectives* collectives = nullptr;  ///< all that the run has, `collective` among them; null: that one alone
 };
 
 class Suite {

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "common/core/error.hpp"
 
 namespace rackproof {
@@ -12,7 +15,8 @@ std::unique_ptr<Device> Backend::open_device(const DeviceRequest& /*request*/) c
 
 int Backend::collective_priority(std::string_view /*device_backend*/) const { return 0; }
 
-std::unique_ptr<Collective> Backend::open_collective(const mpi::Communicator& /*ranks*/, Device& /*device*/) const {
+std::unique_ptr<Collective> Backend::do_open_collective(const mpi::Communicator& /*ranks*/, Device& /*device*/,
+                                                        const CollectiveOptions& /*options*/) const {
   throw usage_error(fmt::format("the {} backend has no collectives", name()));
 }
 
@@ -34,19 +38,56 @@ const Backend& choose_device_backend(const std::vector<std::unique_ptr<Backend>>
   return *best;
 }
 
-const Backend& choose_collective_backend(const std::vector<std::unique_ptr<Backend>>& backends,
-                                         std::string_view device_backend) {
-  const Backend* best = nullptr;
+std::vector<const Backend*> choose_collective_backends(const std::vector<std::unique_ptr<Backend>>& backends,
+                                                       std::string_view device_backend,
+                                                       const std::vector<std::string>& names) {
+  std::vector<const Backend*> able;
   for (const auto& backend : backends) {
-    const int priority = backend->collective_priority(device_backend);
-    if (priority > 0 && (best == nullptr || priority > best->collective_priority(device_backend))) {
-      best = backend.get();
-    }
+    if (backend->collective_priority(device_backend) > 0) able.push_back(backend.get());
   }
-  if (best == nullptr) {
+  if (able.empty()) {
     throw usage_error(fmt::format("this build has no collectives for '{}' devices", printable(device_backend)));
   }
-  return *best;
+  std::stable_sort(able.begin(), able.end(), [&](const Backend* a, const Backend* b) {
+    return a->collective_priority(device_backend) > b->collective_priority(device_backend);
+  });
+  if (names.empty()) return able;
+  std::vector<const Backend*> chosen;
+  for (const std::string& name : names) {
+    const auto found = std::find_if(able.begin(), able.end(), [&](const Backend* one) { return one->name() == name; });
+    if (found == able.end()) {
+      std::string known;
+      for (const Backend* one : able) known += (known.empty() ? "" : ", ") + one->name();
+      throw usage_error(fmt::format("--collective-backends: '{}' does not serve {} devices; known are {}",
+                                    printable(name), printable(device_backend), known));
+    }
+    chosen.push_back(*found);
+  }
+  return chosen;
+}
+
+const Backend& choose_collective_backend(const std::vector<std::unique_ptr<Backend>>& backends,
+                                         std::string_view device_backend) {
+  return *choose_collective_backends(backends, device_backend, {}).front();
+}
+
+Collectives::Collectives(std::vector<const Backend*> backends, const mpi::Communicator& ranks, Device& device,
+                         CollectiveOptions options)
+    : backends_(std::move(backends)), ranks_(&ranks), device_(&device), options_(options), opened_(backends_.size()) {}
+
+std::vector<std::string> Collectives::names() const {
+  std::vector<std::string> names;
+  for (const Backend* backend : backends_) names.push_back(backend->name());
+  return names;
+}
+
+Collective& Collectives::get(std::string_view name) {
+  for (std::size_t i = 0; i < backends_.size(); ++i) {
+    if (backends_[i]->name() != name) continue;
+    if (!opened_[i]) opened_[i] = backends_[i]->open_collective(*ranks_, *device_, options_);
+    return *opened_[i];
+  }
+  throw Error(ExitCode::internal, "backend", 0, "", fmt::format("no collectives of '{}' in this run", printable(name)));
 }
 
 }  // namespace rackproof

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "common/backends/device.hpp"
 #include "common/backends/reduction.hpp"
 #include "common/core/data_type.hpp"
 
@@ -13,9 +14,15 @@ namespace rackproof {
 /// No rank, in send_recv().
 inline constexpr int nobody = -1;
 
+/// What all collectives of a run are opened with.
+struct CollectiveOptions {
+  double hang_timeout = 120.0;  ///< s that the device may be waited for, where the library can be watched and ended
+};
+
 /// All calls are collective over the ranks of the object unless said otherwise, and ordered like all work of the device
-/// (device.hpp): complete after Device::synchronize(), barrier() on return. Counts are elements, of any number. `send` may equal `receive` where "in place" is said; otherwise they do not overlap. What a
-/// reduction accepts: can_reduce(); what only moves data takes every type.
+/// (device.hpp): complete after Device::synchronize(), barrier() on return. Counts are elements, of any number. `send`
+/// may equal `receive` where "in place" is said; otherwise they do not overlap. What a reduction accepts: can_reduce()
+/// and refuses(); what only moves data takes every type whose elements are whole bytes.
 class Collective {
  public:
   Collective() = default;
@@ -48,7 +55,18 @@ class Collective {
   /// either may be `nobody`: nothing goes or comes on that side, and its pointer is not looked at. Not collective:
   /// those who name each other call it, with equal count and type.
   virtual void send_recv(const void* send, int to, void* receive, int from, std::size_t count, DataType type) = 0;
+  /// Complete on return, and so is all that the device was asked for before.
   virtual void barrier() = 0;
+  /// Not empty: this library does not reduce the type on these devices, and why. The same on every rank.
+  [[nodiscard]] virtual std::string refuses(DataType /*type*/, Reduction /*reduction*/) const { return {}; }
+  /// The library knows memory that is registered with it. The same on every rank.
+  [[nodiscard]] virtual bool can_register() const { return false; }
+  /// Not collective. Device memory for messages that the library sends from and receives in without copies of its own;
+  /// null unless can_register(). It must not outlive this object.
+  [[nodiscard]] virtual std::unique_ptr<Buffer> allocate_registered(std::size_t /*bytes*/) { return nullptr; }
+  /// What carried out the collective that was asked for last, and how as far as the library says: "NCCL 2.28.9: algorithm
+  /// RING, protocol LL128, 8 channels"; empty: there is nothing to tell.
+  [[nodiscard]] virtual std::string choice() const { return {}; }
   /// May be called in what Device::record() records.
   [[nodiscard]] virtual bool can_be_recorded() const { return false; }
   /// Collective. A sub-group: ranks of one colour (>= 0), ordered by their rank here.

@@ -160,6 +160,12 @@ class Device {
 
   /// Throws Error (infrastructure) that says how much was asked for and how much there is.
   [[nodiscard]] virtual std::unique_ptr<Buffer> allocate(std::size_t bytes) = 0;
+  /// Memory of the host that copies between it and this device like best: page-locked for a GPU. 64-byte aligned at
+  /// least; not initialised. Throws Error (infrastructure).
+  [[nodiscard]] virtual std::unique_ptr<Buffer> allocate_host(std::size_t bytes);
+  /// True where this device reads and writes any memory of the host through its page tables, coherently: copies from
+  /// and to pageable memory then need no staging.
+  [[nodiscard]] virtual bool is_coherent_with_host() const { return is_host(); }
   /// `host` may be used again on return.
   virtual void copy_to_device(void* device, const void* host, std::size_t bytes) = 0;
   /// Complete on return.

@@ -33,7 +33,8 @@ Reduction parse_reduction(std::string_view text, std::string_view what) {
 }
 
 bool can_reduce(DataType type, Reduction reduction) {
-  return type != DataType::i8 || reduction == Reduction::min || reduction == Reduction::max;
+  const bool is_byte = type == DataType::i8 || type == DataType::u8;
+  return !is_byte || reduction == Reduction::min || reduction == Reduction::max;
 }
 
 }  // namespace rackproof

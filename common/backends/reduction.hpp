@@ -13,7 +13,7 @@ enum class Reduction { sum, min, max, prod };
 [[nodiscard]] std::string_view name(Reduction reduction);
 /// Throws Error (usage) that lists the known names.
 [[nodiscard]] Reduction parse_reduction(std::string_view text, std::string_view what);
-/// i8 has min and max alone: a sum or product over many ranks would overflow. All other types have all.
+/// i8 and u8 have min and max alone: a sum or product over many ranks would overflow. All other types have all.
 [[nodiscard]] bool can_reduce(DataType type, Reduction reduction);
 
 }  // namespace rackproof

@@ -13,6 +13,7 @@
 #include "common/core/lists.hpp"
 #include "common/core/units.hpp"
 #include "suites/allreduce/contents.hpp"
+#include "suites/allreduce/elements.hpp"
 #include "suites/tokens/all_reduces.hpp"
 
 namespace rackproof::allreduce {
@@ -39,6 +40,7 @@ struct Choice {
   double spread = 0.0;
   std::vector<Inputs> inputs;
   std::vector<bool> streamed;
+  std::vector<bool> registered;
   std::vector<DataType> types;  ///< empty: the profile's choice
   Sizes sizes;                  ///< bytes
   Sizes model_sizes;            ///< elements of the model's all-reduces
@@ -111,6 +113,12 @@ bool parse_mode(const std::string& text, const std::string& option) {
   throw usage_error(fmt::format("{}: '{}' is none of isolated, streamed", option, printable(text)));
 }
 
+bool parse_memory(const std::string& text, const std::string& option) {
+  if (text == "plain") return false;
+  if (text == "registered") return true;
+  throw usage_error(fmt::format("{}: '{}' is none of plain, registered", option, printable(text)));
+}
+
 Groups parse_groups(const std::string& text, const Options& options, const mpi::Topology& topology) {
   if (text != "tp") return make_groups(text, topology);
   const std::string& tp = options.value("tp");
@@ -130,6 +138,8 @@ double parse_spread(const std::string& text) {
 bool sums_normals(Operation operation, Reduction reduction) {
   return operation == Operation::all_reduce && reduction == Reduction::sum;
 }
+
+bool has_normals_of(DataType type) { return type == DataType::f64 || type == DataType::f32 || type == DataType::bf16; }
 
 /// Options that would say nothing, because what they are about was not chosen.
 void refuse_what_has_no_effect(const Options& options, const Choice& choice) {
@@ -161,17 +171,23 @@ void refuse_what_has_no_effect(const Options& options, const Choice& choice) {
   if (has_normals && !(has_sum && has_all_reduce)) {
     throw usage_error("--inputs normals: is for sums by all-reduce; add these to --reductions and --collectives");
   }
-  const auto is_whole = [](DataType type) { return type == DataType::i32 || type == DataType::i8; };
-  if (has_normals && !choice.types.empty() && std::all_of(choice.types.begin(), choice.types.end(), is_whole)) {
-    throw usage_error("--inputs normals: are no whole numbers; add f32, f64 or bf16 to --message-types");
+  if (has_normals && !choice.types.empty() && std::none_of(choice.types.begin(), choice.types.end(), has_normals_of)) {
+    throw usage_error("--inputs normals: are of f32, f64 and bf16; add one of them to --message-types");
   }
+}
+
+std::string names_of(const std::vector<DataType>& types) {
+  std::string text;
+  for (const DataType type : types) text += (text.empty() ? "" : ", ") + std::string(name(type));
+  return text;
 }
 
 DataType parse_message_type(const std::string& text, const std::string& option) {
   const DataType type = parse_data_type(text, option);
-  constexpr std::array exchanged{DataType::f64, DataType::f32, DataType::bf16, DataType::i32, DataType::i8};
+  const std::vector<DataType>& exchanged = exchanged_types();
   if (std::find(exchanged.begin(), exchanged.end(), type) == exchanged.end()) {
-    throw usage_error(fmt::format("{}: {} is not exchanged; choose from f64, f32, bf16, i32, i8", option, text));
+    throw usage_error(
+        fmt::format("{}: {} is not exchanged; choose from {}", option, printable(text), names_of(exchanged)));
   }
   return type;
 }
@@ -199,6 +215,7 @@ Choice choose(const Options& options, const Platform& platform) {
   choice.spread = parse_spread(options.value("arrival-spread"));
   choice.inputs = parsed_list(options, "inputs", parse_inputs);
   choice.streamed = parsed_list(options, "modes", parse_mode);
+  choice.registered = parsed_list(options, "message-memory", parse_memory);
   if (options.value("message-types") != "auto") {
     choice.types = parsed_list(options, "message-types",
                                [](const auto& text, const auto& option) { return parse_message_type(text, option); });
@@ -218,21 +235,25 @@ std::string case_name(const Spec& spec, std::uint64_t bytes) {
   if (spec.arrivals != Arrivals::together) text += fmt::format("/{}", name(spec.arrivals));
   if (spec.inputs == Inputs::normals) text += "/normals";
   if (spec.streamed) text += "/streamed";
+  if (spec.registered) text += "/registered";
   return text;
 }
 
 Parameters parameters_of(const Spec& spec) {
-  return {{"type", std::string(name(spec.type))},
-          {"count", static_cast<std::int64_t>(spec.count)},
-          {"in_place", std::int64_t{spec.in_place ? 1 : 0}},
-          {"ranks", std::int64_t{spec.groups.ranks}},
-          {"operation", std::string(name(spec.operation))},
-          {"reduction", reduces(spec.operation) ? std::string(name(spec.reduction)) : std::string("none")},
-          {"groups", spec.groups.name},
-          {"arrivals", std::string(name(spec.arrivals))},
-          {"arrival_spread", spec.spread},
-          {"inputs", std::string(spec.inputs == Inputs::normals ? "normals" : "pattern")},
-          {"mode", std::string(spec.streamed ? "streamed" : "isolated")}};
+  Parameters parameters{
+      {"type", std::string(name(spec.type))},
+      {"count", static_cast<std::int64_t>(spec.count)},
+      {"in_place", std::int64_t{spec.in_place ? 1 : 0}},
+      {"ranks", std::int64_t{spec.groups.ranks}},
+      {"operation", std::string(name(spec.operation))},
+      {"reduction", reduces(spec.operation) ? std::string(name(spec.reduction)) : std::string("none")},
+      {"groups", spec.groups.name},
+      {"arrivals", std::string(name(spec.arrivals))},
+      {"arrival_spread", spec.spread},
+      {"inputs", std::string(spec.inputs == Inputs::normals ? "normals" : "pattern")},
+      {"mode", std::string(spec.streamed ? "streamed" : "isolated")}};
+  if (spec.registered) parameters.set("message_memory", std::string("registered"));
+  return parameters;
 }
 
 /// S / t, and what the busiest rank sends or receives in that time.
@@ -296,7 +317,10 @@ void add_usual_cases(const Spec& usual, const Choice& choice, const Platform& pl
   for (const std::uint64_t size : {kibi, mebi, choice.largest}) {
     selected.insert(std::clamp(size, choice.least, choice.largest));
   }
-  for (const DataType type : {DataType::f32, DataType::f64, DataType::bf16, DataType::i32}) {
+  std::vector<DataType> types{DataType::f32, DataType::f64, DataType::bf16, DataType::i32};
+  // What models are trained and served in on GPUs.
+  if (platform.device != "host") types.insert(types.end(), {DataType::f16, DataType::f8e4m3, DataType::f8e5m2});
+  for (const DataType type : types) {
     for (const bool in_place : {false, true}) {
       const bool whole_sweep = choice.everything || (type == DataType::f32 && !in_place);
       Spec spec = usual;
@@ -324,7 +348,7 @@ std::vector<bool> places(const Spec& spec, const Choice& choice) {
 void add_chosen_cases(Spec spec, const Choice& choice, const Platform& platform, std::vector<Case>& cases) {
   const bool normals = spec.inputs == Inputs::normals;
   for (const DataType type : choice.types.empty() ? std::vector{DataType::f32} : choice.types) {
-    if (normals && (type == DataType::i32 || type == DataType::i8)) continue;
+    if (normals && !has_normals_of(type)) continue;
     spec.type = type;
     Sizes sizes = choice.sizes;
     Sizes of_model;
@@ -345,11 +369,28 @@ void add_chosen_cases(Spec spec, const Choice& choice, const Platform& platform,
 }
 
 void add_cases(const Spec& spec, const Choice& choice, const Platform& platform, std::vector<Case>& cases) {
-  const bool usual = sums_normals(spec.operation, spec.reduction) && spec.groups.name == "world" &&
+  const bool usual = !spec.registered && sums_normals(spec.operation, spec.reduction) && spec.groups.name == "world" &&
                      spec.arrivals == Arrivals::together && spec.inputs == Inputs::pattern && !spec.streamed;
   const bool by_profile = choice.types.empty() && choice.sweeps && choice.model_sizes.empty();
   if (usual && by_profile) return add_usual_cases(spec, choice, platform, cases);
   add_chosen_cases(spec, choice, platform, cases);
+}
+
+/// Each case for each backend of the collectives, the usual one first, whose name the others' cases have in theirs. On
+/// the host there is one, of which nothing needs to be said.
+std::vector<Case> beside_each_other(std::vector<Case> cases, const Options& options, const Platform& platform) {
+  const std::vector<std::string>& backends =
+      platform.collectives.empty() ? options.collective_backends : platform.collectives;
+  if (backends.empty() || (backends.size() == 1 && platform.device == "host")) return cases;
+  std::vector<Case> all;
+  for (const Case& one : cases) {
+    for (const std::string& backend : backends) {
+      all.push_back(one);
+      all.back().parameters.set("backend", backend);
+      if (backend != backends.front()) all.back().name += "/" + backend;
+    }
+  }
+  return all;
 }
 
 }  // namespace
@@ -362,7 +403,8 @@ std::vector<OptionSpec> option_specs() {
        "comma-separated: sweep (of the range), sizes such as 1MiB, or model: those of the all-reduces of --model, "
        "--batch, --prompt",
        "sweep"},
-      {"message-types", "of f64, f32, bf16, i32, i8, comma-separated; auto: f32, and others at some sizes", "auto"},
+      {"message-types", "of " + names_of(exchanged_types()) + ", comma-separated; auto: f32, and others at some sizes",
+       "auto"},
       {"collectives",
        "of all-reduce, reduce-scatter, all-gather, all-to-all, broadcast, reduce, send-recv, comma-separated; or all",
        "all-reduce"},
@@ -381,6 +423,10 @@ std::vector<OptionSpec> option_specs() {
        "pattern"},
       {"modes", "isolated: one operation a sample, from a common start; streamed: back to back; comma-separated",
        "isolated"},
+      {"message-memory",
+       "plain: the device's; registered: made and registered by the collectives' library (NCCL: ncclMemAlloc, "
+       "ncclCommRegister); comma-separated",
+       "plain"},
   };
 }
 
@@ -403,14 +449,17 @@ std::vector<Case> make_cases(const Options& options, const Platform& platform) {
             for (const bool streamed : choice.streamed) {
               if (streamed && arrivals != Arrivals::together) continue;
               spec.streamed = streamed;
-              add_cases(spec, choice, platform, cases);
+              for (const bool registered : choice.registered) {
+                spec.registered = registered;
+                add_cases(spec, choice, platform, cases);
+              }
             }
           }
         }
       }
     }
   }
-  return cases;
+  return beside_each_other(std::move(cases), options, platform);
 }
 
 Spec spec_of(const Case& which, const mpi::Topology& topology) {
@@ -426,6 +475,8 @@ Spec spec_of(const Case& which, const mpi::Topology& topology) {
   spec.arrivals = parse_arrivals(parameters.text("arrivals"), which.name);
   spec.streamed = parse_mode(parameters.text("mode"), which.name);
   spec.spread = std::get<double>(*parameters.find("arrival_spread"));
+  spec.registered = parameters.find("message_memory") != nullptr;
+  if (parameters.find("backend") != nullptr) spec.backend = parameters.text("backend");
   return spec;
 }
 

@@ -79,14 +79,35 @@ class MovedContent final : public Content {
   }
 
  private:
-  /// Whole numbers >= 0 that the type has, as many as it has bits for, but 0xff...: that is what nobody wrote.
+  /// Whole numbers >= 0 that the type has, as many as it has bits for, but 0xff...: that is what nobody wrote. Of f8,
+  /// which has few whole numbers, all numbers >= 0.
   static std::vector<std::byte> marks(DataType type, std::uint64_t seed) {
     const std::uint64_t stream = random_stream(seed, mark_purpose);
-    unsigned bits = 7;
-    if (type == DataType::bf16) bits = 8;
-    if (type == DataType::f32) bits = 24;
-    if (type == DataType::i32 || type == DataType::f64) bits = 31;
+    if (type == DataType::f8e4m3 || type == DataType::f8e5m2) {
+      constexpr std::uint64_t finite = 0x7c;  // bit patterns from 0 on that are neither infinite nor NaN in both
+      return table(type, [&](std::uint64_t i) {
+        const auto pattern = static_cast<std::byte>(random_bits(stream, i) % finite);
+        return decode(type, &pattern);
+      });
+    }
+    const unsigned bits = mark_bits(type);
     return table(type, [&](std::uint64_t i) { return static_cast<double>(random_bits(stream, i) >> (64U - bits)); });
+  }
+
+  static unsigned mark_bits(DataType type) {
+    switch (type) {
+      case DataType::i8:
+      case DataType::u8:
+        return 7;
+      case DataType::bf16:
+        return 8;
+      case DataType::f16:
+        return 11;
+      case DataType::f32:
+        return 24;
+      default:
+        return 31;
+    }
   }
 
   /// The rank whose data all wrong elements are.

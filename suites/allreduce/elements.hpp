@@ -9,9 +9,14 @@
 
 namespace rackproof::allreduce {
 
+/// The types that messages may have.
+[[nodiscard]] const std::vector<DataType>& exchanged_types();
+/// Of whole numbers.
+[[nodiscard]] bool is_whole(DataType type);
+
 /// Writes `value`, which the type can hold, as one element.
 void encode(DataType type, double value, std::byte* place);
-/// The element as a number; all elements of all types are exact in f64.
+/// The element as a number: exact, but for whole numbers of more than 53 bits.
 [[nodiscard]] double decode(DataType type, const std::byte* place);
 /// False where an integer type has no such number; the others round, or take infinity.
 [[nodiscard]] bool can_hold(DataType type, double value);

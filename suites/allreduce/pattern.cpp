@@ -26,14 +26,44 @@ struct Limits {
   std::int64_t extras;
 };
 
+bool is_unsigned(DataType type) { return type == DataType::u64 || type == DataType::u32 || type == DataType::u8; }
+
+/// See Pattern.
+Limits product_limits_of(DataType type) {
+  switch (type) {
+    case DataType::f8e4m3:
+      return {2, 8};
+    case DataType::f8e5m2:
+      return {4, 4};
+    case DataType::f16:
+      return {4, 32};
+    case DataType::i32:
+    case DataType::u32:
+      return {6, 32};
+    case DataType::i64:
+    case DataType::u64:
+      return {10, 32};
+    default:
+      return {14, 32};
+  }
+}
+
 /// See Pattern.
 Limits limits_of(DataType type, Reduction reduction) {
-  if (reduction == Reduction::prod) return {type == DataType::i32 ? 6 : 14, 32};
+  if (reduction == Reduction::prod) return product_limits_of(type);
+  const bool sum = reduction == Reduction::sum;
   switch (type) {
     case DataType::i8:
+    case DataType::u8:
       return {63, 64};
+    case DataType::f8e4m3:
+      return sum ? Limits{4, 7} : Limits{8, 8};
+    case DataType::f8e5m2:
+      return sum ? Limits{3, 3} : Limits{4, 4};
     case DataType::bf16:
-      return {reduction == Reduction::sum ? 15 : 127, 128};
+      return {sum ? 15 : 127, 128};
+    case DataType::f16:
+      return {sum ? 44 : 1023, 1024};
     case DataType::f32:
       return {4095, 1 << extra_bits};
     default:
@@ -55,6 +85,8 @@ Pattern::Pattern(DataType type, Reduction reduction, int ranks, std::uint64_t se
   const Limits limits = limits_of(type, reduction);
   active_ = std::min<std::int64_t>(limits.active, ranks);
   extras_ = limits.extras;
+  // As large as the largest that is taken off it.
+  if (reduction == Reduction::min && is_unsigned(type)) base_ = active_ + extras_;
 }
 
 Pattern::Draw Pattern::draw(std::uint64_t index) const noexcept {
@@ -83,7 +115,7 @@ double Pattern::value(int rank, std::uint64_t index) const {
     case Reduction::max:
       return static_cast<double>(own + drawn.extra);
     case Reduction::min:
-      return -static_cast<double>(own + drawn.extra);
+      return static_cast<double>(base_ - own - drawn.extra);
     case Reduction::prod:
       break;
   }
@@ -99,7 +131,7 @@ double Pattern::result(std::uint64_t index) const {
     case Reduction::max:
       return static_cast<double>(active_ + extra);
     case Reduction::min:
-      return -static_cast<double>(active_ + extra);
+      return static_cast<double>(base_ - active_ - extra);
     case Reduction::prod:
       break;
   }

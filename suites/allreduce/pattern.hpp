@@ -18,12 +18,17 @@ namespace rackproof::allreduce {
 ///
 /// sum: the w ranks with p < w contribute p + 1, the others 0, and o_i adds e_i. The sum is w (w + 1) / 2 + e_i. No
 ///   number is negative, so no partial sum, whatever the order and the grouping, exceeds that. It is at most 2^k, up to
-///   which every whole number is a value of the type: 2^8 for bf16 (w <= 15, e < 128), 2^24 for f32 (w <= 4095,
-///   e < 2^20), and below 2^31 for i32 and f64 (w <= 46340, e < 2^20).
-/// max: e_i, and p + 1 more where p < w: w + e_i, of the one rank with p = w - 1. i8: w <= 63, e < 64; bf16: 127, 128.
-/// min: the same, negative.
-/// prod: 2^(p + 1) where p < w, else 1, and o_i multiplies by the odd number 2 e_i + 1 < 64: 2^(w (w + 1) / 2)
-///   (2 e_i + 1). Every partial product is a power of two times at most 63. w <= 14 (i32: 6), so at most 2^111 (2^27).
+///   which every whole number is a value of the type: 2^3 for f8e5m2 (w <= 3, e < 3), 2^4 for f8e4m3 (w <= 4, e < 7),
+///   2^8 for bf16 (w <= 15, e < 128), 2^11 for f16 (w <= 44, e < 1024), 2^24 for f32 (w <= 4095, e < 2^20), and below
+///   2^31 for f64 and the whole numbers (w <= 46340, e < 2^20).
+/// max: e_i, and p + 1 more where p < w: w + e_i, of the one rank with p = w - 1. f8e5m2: w <= 4, e < 4; f8e4m3: 8, 8;
+///   i8 and u8: 63, 64; bf16: 127, 128; f16: 1023, 1024.
+/// min: the same, negative; of types without a sign below the largest w + e.
+/// prod: 2^(p + 1) where p < w, else 1, and o_i multiplies by the odd number 2 e_i + 1: 2^(w (w + 1) / 2) (2 e_i + 1).
+///   Every partial product is a power of two times an odd number that has the type's digits: below 64, f8e4m3 16,
+///   f8e5m2
+///   8. w <= 14 (i64 and u64: 10, i32 and u32: 6, f16 and f8e5m2: 4, f8e4m3: 2), so at most 2^111 (2^61, 2^27, 2^16,
+///   2^13, 2^7).
 ///
 /// Up to w ranks each matter at every index; with more, other ranks at other indices. Up to 2^20 ranks.
 class Pattern {
@@ -61,6 +66,7 @@ class Pattern {
   std::uint64_t stream_;
   std::int64_t active_ = 0;  // w
   std::int64_t extras_ = 0;  // e is below
+  std::int64_t base_ = 0;    // of min, what is taken off
 };
 
 /// Compares what was received with the results, bit by bit.

@@ -18,6 +18,14 @@ class AllReduceSuite final : public Suite {
   [[nodiscard]] std::vector<Case> cases(const Options& options, const Platform& platform) const override {
     return allreduce::make_cases(options, platform);
   }
+  [[nodiscard]] std::string reason_to_skip(const Case& which, const Context& context) const override {
+    const allreduce::Spec spec = allreduce::spec_of(which, context.platform.topology);
+    const Collective& collective = allreduce::collective_of(spec, context);
+    if (spec.registered && !collective.can_register()) {
+      return collective.implementation() + " knows no registered memory";
+    }
+    return allreduce::reduces(spec.operation) ? collective.refuses(spec.type, spec.reduction) : "";
+  }
   [[nodiscard]] std::unique_ptr<Workload> make(const Case& which, const Context& context) const override {
     return std::make_unique<allreduce::CollectiveWorkload>(allreduce::spec_of(which, context.platform.topology),
                                                            context);

@@ -25,13 +25,17 @@ BufferPlan agree_on_plan(const Footprint& message, const Context& context) {
   return plan_buffers(message, context.options.cold_buffers, limits.cache, limits.memory);
 }
 
+std::unique_ptr<Buffer> allocate(const Spec& spec, Device& device, Collective& collective, std::size_t bytes) {
+  return spec.registered ? collective.allocate_registered(bytes) : device.allocate(bytes);
+}
+
 int color_of(const Spec& spec, const Context& context) {
   return spec.groups.colors.at(static_cast<std::size_t>(context.collective.rank()));
 }
 
 std::unique_ptr<Collective> make_group(const Spec& spec, const Context& context) {
   if (spec.groups.is_world()) return nullptr;
-  return context.collective.split(color_of(spec, context));
+  return collective_of(spec, context).split(color_of(spec, context));
 }
 
 /// Every group has contents of its own: what went to the wrong group is wrong.
@@ -48,11 +52,16 @@ std::unique_ptr<Content> make_content(const Spec& spec, int ranks, std::uint64_t
 
 }  // namespace
 
+Collective& collective_of(const Spec& spec, const Context& context) {
+  if (spec.backend.empty() || context.collectives == nullptr) return context.collective;
+  return context.collectives->get(spec.backend);
+}
+
 CollectiveWorkload::CollectiveWorkload(const Spec& spec, const Context& context)
     : spec_(spec),
       device_(context.device),
       group_(make_group(spec, context)),
-      collective_(group_ ? *group_ : context.collective),
+      collective_(group_ ? *group_ : collective_of(spec, context)),
       size_(size_of(spec.type)),
       block_(spec.count / static_cast<std::size_t>(collective_.size())),
       footprint_(footprint(spec.operation, spec.count * size_, collective_.size(), spec.in_place)),
@@ -62,8 +71,8 @@ CollectiveWorkload::CollectiveWorkload(const Spec& spec, const Context& context)
       content_(make_content(spec, collective_.size(), seed_)),
       contributions_(content_->contributions(collective_.rank())),
       staging_(staging_bytes),
-      input_(device_.allocate(plan_.input_bytes)) {
-  if (!spec_.in_place) output_ = device_.allocate(plan_.output_bytes);
+      input_(allocate(spec, device_, collective_, plan_.input_bytes)) {
+  if (!spec_.in_place) output_ = allocate(spec, device_, collective_, plan_.output_bytes);
   if (spec_.inputs == Inputs::normals) {
     digests_ = device_.allocate(sizeof(std::uint64_t) * repetitions * static_cast<std::size_t>(1 + collective_.size()));
   }

@@ -34,9 +34,14 @@ struct Spec {
   Inputs inputs = Inputs::pattern;
   Groups groups;
   Arrivals arrivals = Arrivals::together;
-  double spread = 0.0;    ///< s, of the arrivals
-  bool streamed = false;  ///< a sample is a row of operations back to back; not in place
+  double spread = 0.0;      ///< s, of the arrivals
+  bool streamed = false;    ///< a sample is a row of operations back to back; not in place
+  bool registered = false;  ///< messages lie in memory that the library knows (Collective::allocate_registered)
+  std::string backend{};    ///< of the collective; empty: the usual one
 };
+
+/// The collective of a case over all ranks.
+[[nodiscard]] Collective& collective_of(const Spec& spec, const Context& context);
 
 class CollectiveWorkload final : public Workload {
  public:
@@ -52,6 +57,7 @@ class CollectiveWorkload final : public Workload {
   void step() override;
   void finish() override { device_.synchronize(); }
   [[nodiscard]] double delay() const override;
+  [[nodiscard]] std::string implementation() const override { return collective_.choice(); }
   /// Of every step whose output is still there, the last one among them; the digest is that of the last. Of normals:
   /// whether the bits of the sum are the same over repetitions and ranks, in `detail`.
   Verification verify() override;

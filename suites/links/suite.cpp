@@ -20,6 +20,7 @@ namespace {
 using links::CopyKind;
 using links::CopyWorkload;
 using links::Endpoints;
+using links::HostMemory;
 using links::LinksSession;
 using links::PairWorkload;
 
@@ -29,6 +30,10 @@ constexpr std::uint64_t mebi = kibi * kibi;
 constexpr std::uint64_t granularity = 8;
 /// Below, latency is the figure that matters, and both ways at once tell nothing more than one.
 constexpr std::uint64_t least_both_ways = 64 * kibi;
+
+/// Values of the parameter host_memory.
+constexpr const char* pinned = "pinned";
+constexpr const char* pageable = "pageable";
 
 /// One message size and direction.
 struct Series {
@@ -93,14 +98,43 @@ Case pair_case(const Series& series, const char* stage, int number, int digits, 
   return made;
 }
 
-Case copy_case(const char* kind, std::uint64_t bytes, double moved, const Platform& platform) {
+/// memory: of the host's side; empty: it has none, or the device is the host.
+Case copy_case(const char* kind, const char* memory, std::uint64_t bytes, double moved, const Platform& platform) {
   Case made;
-  made.name = fmt::format("links/{}/{}", kind, exact_bytes(bytes));
+  const std::string host_memory(memory);
+  // Pinned memory is what its name leaves out.
+  const char* const suffix = host_memory == pageable ? "-pageable" : "";
+  made.name = fmt::format("links/{}{}/{}", kind, suffix, exact_bytes(bytes));
   made.parameters = {{"copy", std::string(kind)}, {"copied_bytes", static_cast<std::int64_t>(bytes)}};
+  if (!host_memory.empty()) made.parameters.set("host_memory", host_memory);
   made.work.bytes = moved * static_cast<double>(bytes);
   made.figures = {{"bandwidth", "GB/s", Figure::Kind::rate, made.work.bytes / 1e9}};
   made.skip_reason = skip_for_memory(4.0 * static_cast<double>(bytes), platform);
   return made;
+}
+
+HostMemory host_memory_of(const Case& which) {
+  const bool is_named = which.parameters.find("host_memory") != nullptr;
+  return is_named && which.parameters.text("host_memory") == pageable ? HostMemory::pageable : HostMemory::pinned;
+}
+
+/// Within the device, and between it and the host.
+void add_copies(std::uint64_t bytes, const Platform& platform, std::vector<Case>& cases) {
+  const bool is_host = platform.device == "host";
+  const char* const best = is_host ? "" : pinned;
+  // Read and written: two bytes moved for each that is copied within the device.
+  cases.push_back(copy_case("device-copy", "", bytes, 2.0, platform));
+  cases.push_back(copy_case("host-to-device", best, bytes, 1.0, platform));
+  cases.push_back(copy_case("device-to-host", best, bytes, 1.0, platform));
+  if (is_host) return;
+  cases.push_back(copy_case("host-to-device", pageable, bytes, 1.0, platform));
+  cases.push_back(copy_case("device-to-host", pageable, bytes, 1.0, platform));
+}
+
+/// GPUs have links of their own: each is met, unless it is told otherwise.
+std::string scope_of(const Options& options, const Platform& platform) {
+  const std::string& scope = options.value("links-between");
+  return scope == "auto" && platform.device != "host" ? "ranks" : scope;
 }
 
 CopyKind parse_copy(const std::string& text) {
@@ -115,14 +149,15 @@ class LinksSuite final : public Suite {
     return "every pair of nodes or ranks: latency and bandwidth, and which link or node is slow; memory copies";
   }
   [[nodiscard]] std::vector<OptionSpec> options() const override {
-    return {
-        {"links-between",
-         "who meets whom: nodes (one rank each), ranks (all of them); auto: nodes where there are 4 or more", "auto"},
-        {"link-sizes", "message sizes, comma-separated; auto: 8B,1MiB (accept: 8B,1MiB,16MiB)", "auto"}};
+    return {{"links-between",
+             "who meets whom: nodes (one rank each), ranks (all of them); auto: nodes where there are 4 or more, of "
+             "GPUs ranks",
+             "auto"},
+            {"link-sizes", "message sizes, comma-separated; auto: 8B,1MiB (accept: 8B,1MiB,16MiB)", "auto"}};
   }
 
   [[nodiscard]] std::vector<Case> cases(const Options& options, const Platform& platform) const override {
-    const Endpoints endpoints = links::choose_endpoints(options.value("links-between"), platform.topology);
+    const Endpoints endpoints = links::choose_endpoints(scope_of(options, platform), platform.topology);
     const int n = endpoints.size();
     const bool quick = options.profile == Profile::quick;
     const bool judged = n >= stats::fewest_endpoints;
@@ -143,11 +178,8 @@ class LinksSuite final : public Suite {
     for (const Series& series : all) {
       for (int i = 0; i < apart; ++i) made.push_back(pair_case(series, "apart", i, 1, skip, platform));
     }
-    // Read and written: two bytes moved for each that is copied within the device.
     for (const std::uint64_t bytes : quick ? std::vector{128 * mebi} : std::vector{128 * mebi, 512 * mebi}) {
-      made.push_back(copy_case("device-copy", bytes, 2.0, platform));
-      made.push_back(copy_case("host-to-device", bytes, 1.0, platform));
-      made.push_back(copy_case("device-to-host", bytes, 1.0, platform));
+      add_copies(bytes, platform, made);
     }
     return made;
   }
@@ -156,7 +188,7 @@ class LinksSuite final : public Suite {
   [[nodiscard]] bool keeps_order() const override { return true; }
 
   [[nodiscard]] std::unique_ptr<SuiteSession> begin(const Options& options, const Platform& platform) const override {
-    return std::make_unique<LinksSession>(links::choose_endpoints(options.value("links-between"), platform.topology),
+    return std::make_unique<LinksSession>(links::choose_endpoints(scope_of(options, platform), platform.topology),
                                           options.seed);
   }
 
@@ -168,7 +200,7 @@ class LinksSuite final : public Suite {
 
   [[nodiscard]] std::unique_ptr<Workload> make(const Case& which, const Context& context) const override {
     if (!which.pairs) {
-      return std::make_unique<CopyWorkload>(parse_copy(which.parameters.text("copy")),
+      return std::make_unique<CopyWorkload>(parse_copy(which.parameters.text("copy")), host_memory_of(which),
                                             static_cast<std::uint64_t>(which.parameters.integer("copied_bytes")),
                                             context);
     }

@@ -94,7 +94,7 @@ Verification PairWorkload::verify() {
   return result;
 }
 
-CopyWorkload::CopyWorkload(CopyKind kind, std::uint64_t bytes, const Context& context)
+CopyWorkload::CopyWorkload(CopyKind kind, HostMemory memory, std::uint64_t bytes, const Context& context)
     : device_(context.device),
       kind_(kind),
       bytes_(bytes),
@@ -104,11 +104,19 @@ CopyWorkload::CopyWorkload(CopyKind kind, std::uint64_t bytes, const Context& co
   const std::uint64_t room = bytes + shift_range;
   if (kind != CopyKind::to_host) to_ = device_.allocate(room);
   if (kind != CopyKind::to_device) from_ = device_.allocate(room);
-  if (kind != CopyKind::device) host_.resize(room);
+  if (kind != CopyKind::device && memory == HostMemory::pinned) {
+    pinned_ = device_.allocate_host(room);
+    host_ = pinned_->as<std::byte>();
+  } else if (kind != CopyKind::device) {
+    pageable_.resize(room);
+    host_ = pageable_.data();
+  }
+  // No page of it is new to the first copy.
+  if (host_ != nullptr) std::fill_n(host_, room, std::byte{0xff});
   for (std::uint64_t begin = 0; begin < room; begin += period) {
     const std::uint64_t piece = std::min(period, room - begin);
     if (kind == CopyKind::to_device) {
-      std::copy_n(text.begin(), piece, host_.begin() + static_cast<std::ptrdiff_t>(begin));
+      std::copy_n(text.begin(), piece, host_ + begin);
     } else {
       device_.copy_to_device(from_->as<std::byte>() + begin, text.data(), piece);
     }
@@ -125,9 +133,9 @@ void CopyWorkload::step() {
     case CopyKind::device:
       return device_.copy(to_->data(), from_->as<std::byte>() + shift, bytes_);
     case CopyKind::to_device:
-      return device_.copy_to_device(to_->data(), host_.data() + shift, bytes_);
+      return device_.copy_to_device(to_->data(), host_ + shift, bytes_);
     case CopyKind::to_host:
-      return device_.copy_to_host(host_.data(), from_->as<std::byte>() + shift, bytes_);
+      return device_.copy_to_host(host_, from_->as<std::byte>() + shift, bytes_);
   }
 }
 
@@ -137,7 +145,7 @@ Verification CopyWorkload::verify() {
   std::vector<std::byte> staging(std::min(bytes_, staging_bytes));
   for (std::uint64_t begin = 0; begin < bytes_; begin += staging.size()) {
     const std::uint64_t piece = std::min<std::uint64_t>(staging.size(), bytes_ - begin);
-    const std::byte* data = host_.data() + begin;
+    const std::byte* data = host_ + begin;
     if (to_ != nullptr) {
       device_.copy_to_host(staging.data(), to_->as<std::byte>() + begin, piece);
       data = staging.data();

@@ -1,9 +1,11 @@
 // A step of the links suite: two ranks exchange a message, or a device copies memory.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "common/measure/workload.hpp"
 #include "suites/links/session.hpp"
@@ -50,11 +52,13 @@ class PairWorkload final : public Workload {
 };
 
 enum class CopyKind { device, to_device, to_host };
+/// Of the host's side: as the device likes it best (Device::allocate_host), or as any program has it.
+enum class HostMemory { pinned, pageable };
 
 /// Copies within the device's memory, or between it and the host's. Every rank at the same time.
 class CopyWorkload final : public Workload {
  public:
-  CopyWorkload(CopyKind kind, std::uint64_t bytes, const Context& context);
+  CopyWorkload(CopyKind kind, HostMemory memory, std::uint64_t bytes, const Context& context);
 
   void prepare() override;
   void step() override;
@@ -68,9 +72,11 @@ class CopyWorkload final : public Workload {
   std::uint64_t bytes_;
   std::uint64_t seed_;
   int rank_;
-  std::unique_ptr<Buffer> from_;  ///< none to_device
-  std::unique_ptr<Buffer> to_;    ///< none to_host
-  std::vector<std::byte> host_;   ///< the host's side, or empty
+  std::unique_ptr<Buffer> from_;     ///< none to_device
+  std::unique_ptr<Buffer> to_;       ///< none to_host
+  std::unique_ptr<Buffer> pinned_;   ///< the host's side, or one of
+  std::vector<std::byte> pageable_;  ///< these two
+  std::byte* host_ = nullptr;        ///< which of them it is; null: neither
   std::uint64_t steps_ = 0;
 };
 

@@ -18,6 +18,8 @@ std::size_t bytes_of(std::int64_t elements, DataType type) {
 void fail_together(Device& device, Collective* group, Buffer& flag, const std::exception_ptr& failure) {
   std::int32_t failures = failure ? 1 : 0;
   if (group != nullptr) {
+    // Some have built for much longer than others; a collective would be waited for with a deadline.
+    group->barrier();
     device.copy_to_device(flag.data(), &failures, sizeof failures);
     group->all_reduce(flag.data(), flag.data(), 1, DataType::i32);
     device.copy_to_host(&failures, flag.data(), sizeof failures);

@@ -13,7 +13,7 @@
 
 namespace rackproof {
 
-class TestDevice final : public Device {
+class TestDevice : public Device {
  public:
   explicit TestDevice(std::size_t cache_bytes = 64 * 1024, std::size_t memory_available = std::size_t{1} << 30U)
       : cache_bytes_(cache_bytes), memory_available_(memory_available) {}

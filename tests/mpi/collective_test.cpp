@@ -7,9 +7,12 @@
 #include <limits>
 #include <vector>
 
+#include "common/backends/mpi/bf16_reductions.hpp"
 #include "common/backends/mpi/mpi_collective.hpp"
 #include "common/core/bfloat16.hpp"
 #include "common/mpi/communicator.hpp"
+#include "suites/allreduce/contents.hpp"
+#include "suites/allreduce/elements.hpp"
 
 namespace rackproof {
 namespace {
@@ -165,6 +168,46 @@ TYPED_TEST(Reduce, every_operation_of_every_type_whole_and_in_pieces) {
   }
 }
 
+TEST(MpiCollective, reduces_the_types_that_mpi_knows_not_or_seldom_sees) {
+  const auto world = mpi::Communicator::world();
+  MpiCollective collective(world, 100);
+  for (const DataType type :
+       {DataType::f16, DataType::f8e4m3, DataType::f8e5m2, DataType::i64, DataType::u64, DataType::u32, DataType::u8}) {
+    for (const Reduction reduction : reductions) {
+      if (!can_reduce(type, reduction)) continue;
+      constexpr std::size_t count = 777;
+      const auto content = allreduce::reduced_content(type, reduction, world.size(), 5);
+      const auto send = content->contributions(world.rank());
+      std::vector<std::byte> receive(count * size_of(type));
+      collective.all_reduce(send.data(), receive.data(), count, type, reduction);
+      content->check(allreduce::Content::all_ranks, 0, 0, receive.data(), count);
+      EXPECT_EQ(content->report(), "") << name(type) << " " << name(reduction);
+    }
+  }
+}
+
+TEST(SmallFloatReductions, f8_saturates_and_all_keep_nan) {
+  const auto reduced = [](DataType type, Reduction reduction, float a, float b) {
+    std::byte from[8];
+    std::byte into[8];
+    allreduce::encode(type, a, from);
+    allreduce::encode(type, b, into);
+    reduce_small_floats(type, reduction, from, into, 1);
+    return allreduce::decode(type, into);
+  };
+  EXPECT_EQ(reduced(DataType::f8e4m3, Reduction::sum, 400.0F, 400.0F), 448.0);
+  EXPECT_EQ(reduced(DataType::f8e5m2, Reduction::prod, -50000.0F, 3.0F), -57344.0);
+  EXPECT_EQ(reduced(DataType::f16, Reduction::sum, 2048.0F, 1.0F), 2048.0) << "a tie, to even";
+  EXPECT_EQ(reduced(DataType::f16, Reduction::sum, 60000.0F, 60000.0F), std::numeric_limits<double>::infinity());
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const DataType type : {DataType::bf16, DataType::f16, DataType::f8e4m3, DataType::f8e5m2}) {
+    for (const Reduction reduction : reductions) {
+      EXPECT_TRUE(std::isnan(reduced(type, reduction, nan, 1.0F))) << name(type) << name(reduction);
+      EXPECT_TRUE(std::isnan(reduced(type, reduction, 1.0F, nan))) << name(type) << name(reduction);
+    }
+  }
+}
+
 TEST(Bf16Reductions, sum_and_product_round_once_to_nearest_even) {
   // 256 + 1 lies between 256 and 258: to even, 256. 258 + 1 lies between 258 and 260: to even, 260.
   std::vector<bf16_bits> into{to_bf16(256.0F), to_bf16(258.0F), to_bf16(256.0F), to_bf16(1.0F)};
@@ -262,7 +305,7 @@ TEST(MpiCollective, broadcasts_every_type_from_every_rank) {
   const auto world = mpi::Communicator::world();
   MpiCollective collective(world, 4);
   for (int root = 0; root < world.size(); ++root) {
-    for (const DataType type : {DataType::f64, DataType::f32, DataType::bf16, DataType::i32, DataType::i8}) {
+    for (const DataType type : allreduce::exchanged_types()) {
       constexpr std::size_t count = 11;
       std::vector<unsigned char> data(count * size_of(type), static_cast<unsigned char>(world.rank()));
       collective.broadcast(data.data(), count, type, root);

@@ -276,7 +276,9 @@ TEST(AllReduceSuite, refuses_sizes_that_make_no_sense) {
   EXPECT_THAT(refused("message-sizes", "1MiB,12B"), HasSubstr("multiple of 8B"));
   EXPECT_THAT(refused("message-sizes", "1MiB,,2MiB"), HasSubstr("empty entry"));
   EXPECT_THAT(refused("message-sizes", "1MiB,1MiB"), HasSubstr("twice"));
-  EXPECT_THAT(refused("message-types", "f16"), HasSubstr("unknown type 'f16'"));
+  EXPECT_THAT(refused("message-types", "f12"), HasSubstr("unknown type 'f12'"));
+  EXPECT_THAT(refused("message-types", "f4e2m1"), HasSubstr("f4e2m1 is not exchanged; choose from f64, f32, f16"));
+  EXPECT_THAT(refused("message-memory", "pinned"), HasSubstr("--message-memory: 'pinned'"));
   EXPECT_THAT(refused("collectives", "gather"), HasSubstr("unknown collective 'gather'"));
   EXPECT_THAT(refused("reductions", "avg"), HasSubstr("unknown reduction 'avg'"));
   EXPECT_THAT(refused("groups", "rack"), HasSubstr("--groups: 'rack'"));
@@ -287,6 +289,56 @@ TEST(AllReduceSuite, refuses_sizes_that_make_no_sense) {
   EXPECT_THAT(refused("arrival-spread", "1ms"), HasSubstr("has no effect without --arrivals"));
   EXPECT_THAT(refused("modes", "stream"), HasSubstr("--modes: 'stream'"));
   EXPECT_THAT(refused("inputs", "zeros"), HasSubstr("--inputs: 'zeros'"));
+}
+
+std::vector<std::string> names_in_order(const std::vector<Case>& cases) {
+  std::vector<std::string> all;
+  for (const Case& one : cases) all.push_back(one.name);
+  return all;
+}
+
+TEST(AllReduceSuite, measures_each_case_with_each_backend_and_names_those_behind_the_first) {
+  Options chosen = options();
+  chosen.values["message-sizes"] = "1KiB,1MiB";
+  Platform gpu = platform(4);
+  gpu.device = "cuda";
+  gpu.collectives = {"nccl", "mpi"};
+  const auto cases = make_allreduce_suite()->cases(chosen, gpu);
+  EXPECT_EQ(names_in_order(cases),
+            (std::vector<std::string>{"allreduce/f32/1KiB/out-of-place", "allreduce/f32/1KiB/out-of-place/mpi",
+                                      "allreduce/f32/1MiB/out-of-place", "allreduce/f32/1MiB/out-of-place/mpi"}));
+  EXPECT_EQ(cases[0].parameters.text("backend"), "nccl");
+  EXPECT_EQ(cases[1].parameters.text("backend"), "mpi");
+}
+
+TEST(AllReduceSuite, says_nothing_of_the_backend_on_the_host) {
+  Options chosen = options();
+  Platform host = platform(4);
+  const auto usual = make_allreduce_suite()->cases(chosen, host);
+  host.collectives = {"mpi"};
+  chosen.collective_backends = {"mpi"};
+  const auto named = make_allreduce_suite()->cases(chosen, host);
+  EXPECT_EQ(names_in_order(named), names_in_order(usual));
+  EXPECT_EQ(named.front().parameters.find("backend"), nullptr);
+}
+
+TEST(AllReduceSuite, quick_adds_the_small_floats_on_a_gpu_alone) {
+  Platform gpu = platform(4);
+  gpu.device = "cuda";
+  gpu.collectives = {"nccl"};
+  const auto on_gpu = names(make_allreduce_suite()->cases(options(), gpu));
+  const auto on_host = names(make_allreduce_suite()->cases(options(), platform(4)));
+  for (const std::string type : {"f16", "f8e4m3", "f8e5m2"}) {
+    EXPECT_TRUE(on_gpu.contains("allreduce/" + type + "/1MiB/in-place")) << type;
+    EXPECT_FALSE(on_host.contains("allreduce/" + type + "/1MiB/in-place")) << type;
+  }
+}
+
+TEST(AllReduceSuite, registered_memory_is_another_case) {
+  const auto cases = cases_with({{"message-memory", "plain,registered"}, {"message-sizes", "1KiB"}}, platform(2));
+  EXPECT_EQ(names_in_order(cases), (std::vector<std::string>{"allreduce/f32/1KiB/out-of-place",
+                                                             "allreduce/f32/1KiB/out-of-place/registered"}));
+  EXPECT_EQ(cases[0].parameters.find("message_memory"), nullptr);
 }
 
 }  // namespace

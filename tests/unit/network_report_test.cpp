@@ -38,6 +38,7 @@ struct Sweep {
   Status status = Status::passed;
   std::string groups{};  ///< empty: no such parameter
   std::string operation{};
+  std::string backend{};
   bool repeated = false;  ///< sizes that come again are repetitions
 };
 
@@ -72,6 +73,7 @@ std::filesystem::path write_sweep(const std::filesystem::path& path, const Sweep
                       {"ranks", std::int64_t{sweep.ranks}}};
     if (!sweep.groups.empty()) one.parameters.set("groups", sweep.groups);
     if (!sweep.operation.empty()) one.parameters.set("operation", sweep.operation);
+    if (!sweep.backend.empty()) one.parameters.set("backend", sweep.backend);
     one.message_size = bytes;
     one.collective = true;
     if (sweep.repeated) set_repetition(one, sizes, i);
@@ -240,6 +242,22 @@ TEST(NetworkReport, lines_up_and_fits_the_page) {
     }
   }
   EXPECT_EQ(rules, 3U * 3U + 3U);
+}
+
+TEST(NetworkReport, never_fits_the_times_of_two_backends_together) {
+  const TemporaryFolder folder;
+  const std::string nccl = write_sweep(folder / "nccl.h5", {.ranks = 2, .backend = "nccl"}, Machine(1).sweep(straight));
+  const std::string mpi =
+      write_sweep(folder / "mpi.h5", {.ranks = 4, .run_id = "00000000-0000-4000-8000-000000000004", .backend = "mpi"},
+                  Machine(2).sweep(straight));
+  const std::string host = write_sweep(
+      folder / "host.h5", {.ranks = 8, .run_id = "00000000-0000-4000-8000-000000000008"}, Machine(3).sweep(straight));
+  EXPECT_THAT(network_report({nccl, mpi, host}), Not(HasSubstr(" over 2 runs with")));
+  EXPECT_THAT(network_report({nccl, mpi, host}), Not(HasSubstr(" over 3 runs with")));
+  const std::string more = write_sweep(
+      folder / "more.h5", {.ranks = 16, .run_id = "00000000-0000-4000-8000-000000000016", .backend = "nccl"},
+      Machine(4).sweep(straight));
+  EXPECT_THAT(network_report({nccl, mpi, more}), HasSubstr(" over 2 runs with 2, 16 ranks"));
 }
 
 TEST(NetworkReport, bounds_are_of_all_reduces_and_nodes_of_the_whole_world) {

@@ -376,5 +376,44 @@ TEST(Show, refuses_expressions_that_are_malformed_or_match_nothing) {
               AllOf(HasSubstr("'zzz'"), HasSubstr("run.h5"), HasSubstr("gemm/f32/m1000n1000k1000")));
 }
 
+/// The same two cases with two backends; the second case failed with the second of them.
+std::filesystem::path write_two_backends(const std::filesystem::path& path) {
+  RunHeader header = example_header();
+  header.suites = {{"allreduce", {}}};
+  for (const std::int64_t bytes : {std::int64_t{1024}, std::int64_t{4096}}) {
+    for (const std::string backend : {"nccl", "mpi"}) {
+      const std::string name = "allreduce/f32/" + std::to_string(bytes) + "B" + (backend == "mpi" ? "/mpi" : "");
+      header.suites[0].cases.push_back({name,
+                                        {{"type", std::string("f32")}, {"backend", backend}},
+                                        0,
+                                        0,
+                                        0,
+                                        bytes,
+                                        {{"latency", "us", FigureHeader::Kind::time, 1e6}},
+                                        true,
+                                        ""});
+    }
+  }
+  Writer writer(path, header);
+  for (std::size_t c = 0; c < 4; ++c) {
+    writer.write_block(0, c, example_block(0, c, 0, 3, 30));
+    CaseOutcome outcome = passed(std::vector<double>(30, c % 2 == 0 ? 2e-3 : 5e-3));
+    if (c == 3) outcome.status = Status::failed;
+    writer.finish_case(0, c, outcome);
+  }
+  writer.finish();
+  return path;
+}
+
+TEST(Show, puts_the_backends_of_a_case_side_by_side) {
+  const TemporaryFolder folder;
+  const std::string text = show(write_two_backends(folder / "run.h5"));
+  const std::string table = text.substr(text.find("side by side"));
+  EXPECT_THAT(table, StartsWith("side by side"));
+  EXPECT_THAT(row_of(table, "allreduce/f32/1024B"), ContainsRegex("2\\.00 ms +5\\.00 ms +2\\.50"));
+  EXPECT_THAT(row_of(table, "allreduce/f32/4096B"), ContainsRegex("2\\.00 ms +- +-$"));
+  EXPECT_THAT(show(write_example(folder / "one.h5")), Not(HasSubstr("side by side")));
+}
+
 }  // namespace
 }  // namespace rackproof::results

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <string_view>
 #include <thread>
@@ -242,7 +243,7 @@ std::unique_ptr<Buffer> CudaDevice::allocate_pinned(std::size_t bytes) {
 }
 
 bool CudaDevice::wants_staging(const void* host, std::size_t bytes) const {
-  if (bytes < large_copy) return false;
+  if (bytes < large_copy || is_coherent_with_host()) return false;
   cudaPointerAttributes attributes{};
   require(cudaPointerGetAttributes(&attributes, host), "cudaPointerGetAttributes");
   return attributes.type == cudaMemoryTypeUnregistered;
@@ -276,12 +277,15 @@ template <typename Query>
 void CudaDevice::poll(Query&& query, const char* call) const {
   constexpr int polls_before_yielding = 1000;
   cudaError_t state = cudaErrorNotReady;
+  std::chrono::steady_clock::time_point began;
   for (int polls = 0; (state = query()) == cudaErrorNotReady; ++polls) {
     // "Not ready" is kept as the last error.
     (void)cudaGetLastError();
     if (while_waiting_) {
       try {
-        while_waiting_();
+        const auto now = std::chrono::steady_clock::now();
+        if (polls == 0) began = now;
+        while_waiting_(std::chrono::duration<double>(now - began).count());
       } catch (...) {
         // What is still running may never end: nothing may wait for it any more.
         broken_->store(true);

@@ -59,6 +59,10 @@ class CudaDevice final : public Device {
   [[nodiscard]] std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   /// Host memory that the GPU reaches by itself.
   [[nodiscard]] std::unique_ptr<Buffer> allocate_pinned(std::size_t bytes);
+  [[nodiscard]] std::unique_ptr<Buffer> allocate_host(std::size_t bytes) override { return allocate_pinned(bytes); }
+  [[nodiscard]] bool is_coherent_with_host() const override {
+    return properties_.pageableMemoryAccessUsesHostPageTables != 0;
+  }
   void copy_to_device(void* device, const void* host, std::size_t bytes) override;
   void copy_to_host(void* host, const void* device, std::size_t bytes) override;
   void copy(void* to, const void* from, std::size_t bytes) override;
@@ -83,9 +87,9 @@ class CudaDevice final : public Device {
   void require(cudaError_t code, const char* call) const;
   /// Waits until `event` has passed, as synchronize() does.
   void wait(cudaEvent_t event) const;
-  /// Called again and again while synchronize() waits; what it throws ends the wait. Empty: nothing. A collective's
-  /// library can fail or hang in ways that its stream never tells.
-  void while_waiting(std::function<void()> action) { while_waiting_ = std::move(action); }
+  /// Called again and again while synchronize() waits, with the seconds that it has waited; what it throws ends the
+  /// wait. Empty: nothing. A collective's library can fail or hang in ways that its stream never tells.
+  void while_waiting(std::function<void(double seconds)> action) { while_waiting_ = std::move(action); }
 
  private:
   /// Loaded when it is first asked for.
@@ -109,7 +113,7 @@ class CudaDevice final : public Device {
   std::map<std::string, std::string> facts_;
   Stream stream_;
   std::unique_ptr<Staging> staging_;
-  std::function<void()> while_waiting_;
+  std::function<void(double seconds)> while_waiting_;
   std::unique_ptr<CublasLt> cublaslt_;
   std::unique_ptr<TokenKernels> token_kernels_;  // made when first asked for: it takes memory
 };

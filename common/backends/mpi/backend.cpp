@@ -1,5 +1,6 @@
 #include "common/backends/backend.hpp"
 
+#include "common/backends/mpi/device_collective.hpp"
 #include "common/backends/mpi/mpi_collective.hpp"
 
 namespace rackproof {
@@ -9,11 +10,17 @@ class MpiBackend final : public Backend {
  public:
   [[nodiscard]] std::string name() const override { return "mpi"; }
   [[nodiscard]] int collective_priority(std::string_view device_backend) const override {
-    return device_backend == "host" ? 10 : 0;
+    return device_backend == "host" || device_backend == "cuda" ? 10 : 0;
   }
-  [[nodiscard]] std::unique_ptr<Collective> open_collective(const mpi::Communicator& ranks,
-                                                            Device& /*device*/) const override {
-    return std::make_unique<MpiCollective>(ranks);
+
+ private:
+  [[nodiscard]] std::unique_ptr<Collective> do_open_collective(const mpi::Communicator& ranks, Device& device,
+                                                               const CollectiveOptions& /*options*/) const override {
+    if (device.is_host()) return std::make_unique<MpiCollective>(ranks);
+    // The same way on every rank, whatever the libraries of some say.
+    double takes_pointers = mpi_takes_cuda_pointers() ? 1.0 : 0.0;
+    ranks.all_reduce_min({&takes_pointers, 1});
+    return std::make_unique<MpiDeviceCollective>(ranks, device, takes_pointers > 0.0);
   }
 };
 

@@ -1,7 +1,5 @@
 #include "common/backends/mpi/bf16_reductions.hpp"
 
-#include "common/mpi/communicator.hpp"
-
 namespace rackproof {
 
 // The loader picks the widest version that the processor runs. Sanitizers start after the loader, so not for them.
@@ -39,12 +37,6 @@ RACKPROOF_WIDEST_VECTORS void most(const bf16_bits* from, bf16_bits* into, std::
 
 #undef RACKPROOF_WIDEST_VECTORS
 
-template <Reduction reduction>
-void user_function(void* from, void* into, int* count, MPI_Datatype* /*type*/) {
-  reduce_bf16(reduction, static_cast<const bf16_bits*>(from), static_cast<bf16_bits*>(into),
-              static_cast<std::size_t>(*count));
-}
-
 }  // namespace
 
 void reduce_bf16(Reduction reduction, const bf16_bits* from, bf16_bits* into, std::size_t count) {
@@ -57,27 +49,6 @@ void reduce_bf16(Reduction reduction, const bf16_bits* from, bf16_bits* into, st
       return most(from, into, count);
     case Reduction::prod:
       return multiply(from, into, count);
-  }
-}
-
-Bf16Reductions::Bf16Reductions() {
-  constexpr int commutative = 1;
-  const auto make = [&](Reduction reduction, MPI_User_function* function) {
-    mpi::check(MPI_Op_create(function, commutative, &handles_.at(static_cast<std::size_t>(reduction))),
-               "MPI_Op_create");
-  };
-  make(Reduction::sum, user_function<Reduction::sum>);
-  make(Reduction::min, user_function<Reduction::min>);
-  make(Reduction::max, user_function<Reduction::max>);
-  make(Reduction::prod, user_function<Reduction::prod>);
-}
-
-Bf16Reductions::~Bf16Reductions() {
-  int finalised = 0;
-  MPI_Finalized(&finalised);
-  if (finalised != 0) return;
-  for (MPI_Op& handle : handles_) {
-    if (handle != MPI_OP_NULL) MPI_Op_free(&handle);
   }
 }
 

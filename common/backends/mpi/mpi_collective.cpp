@@ -18,10 +18,21 @@ MPI_Datatype mpi_type(DataType type) {
       return MPI_DOUBLE;
     case DataType::f32:
       return MPI_FLOAT;
+    case DataType::f16:
     case DataType::bf16:
       return MPI_UINT16_T;
+    case DataType::f8e4m3:
+    case DataType::f8e5m2:
+    case DataType::u8:
+      return MPI_UINT8_T;
+    case DataType::i64:
+      return MPI_INT64_T;
+    case DataType::u64:
+      return MPI_UINT64_T;
     case DataType::i32:
       return MPI_INT32_T;
+    case DataType::u32:
+      return MPI_UINT32_T;
     case DataType::i8:
       return MPI_INT8_T;
     default:
@@ -33,11 +44,11 @@ MPI_Datatype mpi_type(DataType type) {
 }  // namespace
 
 MpiCollective::MpiCollective(const mpi::Communicator& ranks, std::size_t largest_call)
-    : MpiCollective(ranks.duplicate(), std::make_shared<const Bf16Reductions>(), largest_call) {}
+    : MpiCollective(ranks.duplicate(), std::make_shared<const SmallFloatReductions>(), largest_call) {}
 
-MpiCollective::MpiCollective(mpi::Communicator ranks, std::shared_ptr<const Bf16Reductions> bf16,
+MpiCollective::MpiCollective(mpi::Communicator ranks, std::shared_ptr<const SmallFloatReductions> small_floats,
                              std::size_t largest_call)
-    : ranks_(std::move(ranks)), bf16_(std::move(bf16)), largest_call_(largest_call) {}
+    : ranks_(std::move(ranks)), small_floats_(std::move(small_floats)), largest_call_(largest_call) {}
 
 std::string MpiCollective::implementation() const {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
@@ -58,7 +69,7 @@ MPI_Op MpiCollective::operation(DataType type, Reduction reduction) const {
     throw Error(ExitCode::internal, "mpi", 0, "",
                 fmt::format("{} of {} would overflow; it is not offered", name(reduction), name(type)));
   }
-  if (type == DataType::bf16) return bf16_->handle(reduction);
+  if (is_small_float(type)) return small_floats_->handle(type, reduction);
   switch (reduction) {
     case Reduction::sum:
       return MPI_SUM;
@@ -169,7 +180,7 @@ void MpiCollective::send_recv(const void* send, int to, void* receive, int from,
 }
 
 std::unique_ptr<Collective> MpiCollective::split(int color) {
-  return std::unique_ptr<Collective>(new MpiCollective(ranks_.split(color, rank()), bf16_, largest_call_));
+  return std::unique_ptr<Collective>(new MpiCollective(ranks_.split(color, rank()), small_floats_, largest_call_));
 }
 
 }  // namespace rackproof

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "common/backends/collective.hpp"
-#include "common/backends/mpi/bf16_reductions.hpp"
+#include "common/backends/mpi/small_float_reductions.hpp"
 #include "common/mpi/communicator.hpp"
 #include "common/mpi/pieces.hpp"
 
@@ -36,10 +36,11 @@ class MpiCollective final : public Collective {
 
  private:
   [[nodiscard]] MPI_Op operation(DataType type, Reduction reduction) const;
-  MpiCollective(mpi::Communicator ranks, std::shared_ptr<const Bf16Reductions> bf16, std::size_t largest_call);
+  MpiCollective(mpi::Communicator ranks, std::shared_ptr<const SmallFloatReductions> small_floats,
+                std::size_t largest_call);
 
   mpi::Communicator ranks_;
-  std::shared_ptr<const Bf16Reductions> bf16_;
+  std::shared_ptr<const SmallFloatReductions> small_floats_;
   std::size_t largest_call_;
 };
 
