@@ -10,6 +10,9 @@
 #include <cstdint>
 #include <limits>
 
+#include "common/core/float16.hpp"
+#include "common/core/float8.hpp"
+
 namespace rackproof {
 
 /// f16. Not a plain integer, so that bf16_bits is another type.
@@ -29,9 +32,6 @@ struct SmallFloat {
 };
 
 namespace small_floats {
-inline constexpr SmallFloat f16{10, -14, 0x8000, 0x7bff, 0x7c00, 0x7e00};
-inline constexpr SmallFloat e4m3{3, -6, 0x80, 0x7e, 0x7e, 0x7f};
-inline constexpr SmallFloat e5m2{2, -14, 0x80, 0x7b, 0x7b, 0x7f};
 inline constexpr SmallFloat e2m1{1, 0, 0x8, 0x7, 0x7, 0x7};
 
 /// The code of `value`.
@@ -70,22 +70,16 @@ inline constexpr SmallFloat e2m1{1, 0, 0x8, 0x7, 0x7, 0x7};
 }
 }  // namespace small_floats
 
-[[nodiscard]] inline Half to_f16(float value) {
-  return {static_cast<std::uint16_t>(small_floats::encode(small_floats::f16, value))};
-}
-[[nodiscard]] inline float from_f16(Half value) { return small_floats::decode(small_floats::f16, value.bits); }
+[[nodiscard]] inline Half to_f16(float value) { return {to_f16_bits(value)}; }
+[[nodiscard]] inline float from_f16(Half value) { return from_f16_bits(value.bits); }
 
 /// Largest finite: 448.
-[[nodiscard]] inline std::uint8_t to_e4m3(float value) {
-  return static_cast<std::uint8_t>(small_floats::encode(small_floats::e4m3, value));
-}
-[[nodiscard]] inline float from_e4m3(std::uint8_t code) { return small_floats::decode(small_floats::e4m3, code); }
+[[nodiscard]] inline std::uint8_t to_e4m3(float value) { return to_f8e4m3(value); }
+[[nodiscard]] inline float from_e4m3(std::uint8_t code) { return from_f8e4m3(code); }
 
 /// Largest finite: 57344.
-[[nodiscard]] inline std::uint8_t to_e5m2(float value) {
-  return static_cast<std::uint8_t>(small_floats::encode(small_floats::e5m2, value));
-}
-[[nodiscard]] inline float from_e5m2(std::uint8_t code) { return small_floats::decode(small_floats::e5m2, code); }
+[[nodiscard]] inline std::uint8_t to_e5m2(float value) { return to_f8e5m2(value); }
+[[nodiscard]] inline float from_e5m2(std::uint8_t code) { return from_f8e5m2(code); }
 
 /// Largest: 6. In the low half of the byte.
 [[nodiscard]] inline std::uint8_t to_e2m1(float value) {
