@@ -165,7 +165,7 @@ void end_a_wait() {
   CudaDevice device({.local_rank = 0, .ranks_on_node = 1, .threads = 1});
   const auto there = device.allocate(64 * mebi);
   const auto also_there = device.allocate(64 * mebi);
-  device.while_waiting([] { throw std::runtime_error("enough"); });
+  device.while_waiting([](double /*seconds*/) { throw std::runtime_error("enough"); });
   bool ended = false;
   for (int i = 0; i < 1000 && !ended; ++i) {
     device.copy(also_there->data(), there->data(), 64 * mebi);
