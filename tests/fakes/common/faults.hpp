@@ -7,6 +7,7 @@
 //   bit_flip@gemm=N            one bit of the output of the Nth product, and of each after it, is wrong
 //   throttle=RANK:WHY          NVML reports the clocks held back: power, thermal, ...
 //   hang@all_reduce=N          that collective never ends; wrong_sum: a reduction's result is wrong
+// (cudaStreamQuery and cudaEventQuery are not counted: how often they are asked is a matter of speed)
 // separated by commas. "@rank=R" may follow any of them: on that rank alone. N counts from 1, on each rank.
 #pragma once
 

@@ -101,7 +101,7 @@ cudaError_t enter(const char* call, Reports reports) {
   if (all.devices.empty()) return cudaErrorNoDevice;
   if (reports == Reports::nothing) return cudaSuccess;
   const std::lock_guard lock(all.mutex);
-  meet_faults(all);
+  if (reports != Reports::answers) meet_faults(all);
   return all.devices[static_cast<std::size_t>(current_device())].dead;
 }
 

@@ -1,6 +1,5 @@
 // Kernels: what nvcc's stubs call, and the host twins that run in place of the GPU's code.
-#include <pthread.h>
-#include <sys/uio.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +23,18 @@ std::vector<Launch>& configurations() {
   thread_local std::vector<Launch> pushed;
   return pushed;
 }
+
+struct Pipe {
+  std::array<int, 2> ends{};
+  Pipe() {
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) fail("no pipe to copy the arguments of kernels through");
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+  ~Pipe() {
+    for (const int end : ends) (void)close(end);
+  }
+};
 
 /// Arguments of a launch, copied: those of the caller are gone when the kernel runs. The runtime knows their number and
 /// sizes from the GPU's code; here none is known, so that much is copied from each place as an argument can be expected
@@ -51,15 +62,14 @@ class Arguments {
     std::array<char, largest> bytes;
   };
 
-  /// Up to so many bytes; false where there is none.
+  /// Up to so many bytes; false where there is none. The kernel reads them for a pipe, and says where it cannot.
   static bool read(void* to, const void* from, std::size_t bytes) {
-    const iovec into{to, bytes};
-    // In two pieces, so that a page that cannot be read ends the copy, not the whole of it.
-    const auto address = reinterpret_cast<std::uintptr_t>(from);
-    const std::size_t first = std::min<std::size_t>(bytes, 4096 - address % 4096);
-    const std::array<iovec, 2> pieces{iovec{const_cast<void*>(from), first},
-                                      iovec{reinterpret_cast<void*>(address + first), bytes - first}};
-    return process_vm_readv(getpid(), &into, 1, pieces.data(), bytes > first ? 2 : 1, 0) > 0;
+    const ssize_t there = write(pipe_end(1), from, bytes);
+    return there > 0 && ::read(pipe_end(0), to, static_cast<std::size_t>(there)) == there;
+  }
+  static int pipe_end(std::size_t end) {
+    thread_local const Pipe own;
+    return own.ends[end];
   }
 
   std::array<void*, most> pointers_{};

@@ -185,6 +185,7 @@ int& current_device();
 enum class Reports {
   nothing,  ///< the call cannot tell of a broken device
   errors,   ///< it does
+  answers,  ///< it does, but is asked again and again, so that faults do not count it
   releases  ///< it does, but releases what it was given
 };
 /// What precedes each call: an error that nobody looked at, a driver that is missing, a device that is broken.

@@ -418,7 +418,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return api("cudaStreamSynchronize", Reports::errors, [&] { return synchronize_stream(stream); });
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  return api("cudaStreamQuery", Reports::errors, [&] { return query_stream(stream); });
+  return api("cudaStreamQuery", Reports::answers, [&] { return query_stream(stream); });
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/) {
   return api("cudaStreamWaitEvent", Reports::errors, [&] { return wait_for_event(stream, event); });
@@ -475,7 +475,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return api("cudaEventRecord", Reports::errors, [&] { return record_event(event, stream, cudaEventRecordDefault); });
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return api("cudaEventQuery", Reports::errors, [&] { return query_event(event); });
+  return api("cudaEventQuery", Reports::answers, [&] { return query_event(event); });
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return api("cudaEventSynchronize", Reports::errors, [&] { return synchronize_event(event); });
