@@ -59,13 +59,20 @@ RACKPROOF_KERNEL std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return 
 RACKPROOF_KERNEL std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 RACKPROOF_KERNEL float larger(float a, float b) { return a > b ? a : b; }
 
-/// exp(x) within 3e-7 relative, the same on every device, without a branch so that lanes vectorise. x is clamped to
-/// [-87, 88], the range of normal f32 results; NaN stays NaN.
+/// a where `first`, else b; on a host by bits, where a compiler can take no branch for it.
+RACKPROOF_KERNEL float choose(bool first, float a, float b) {
+#ifdef __CUDACC__
+  return first ? a : b;
+#else
+  const std::uint32_t mask = 0U - static_cast<std::uint32_t>(first);
+  return float_of_bits((bits_of_float(a) & mask) | (bits_of_float(b) & ~mask));
+#endif
+}
+
+/// exp(x) for x in [-87, 88], the range of normal f32 results, or NaN; within 3e-7 relative, the same on every device.
 /// exp(x) = 2^n exp(r), n = round(x / ln 2), r in [-ln 2 / 2, ln 2 / 2]; exp(r) by its Taylor polynomial of degree 7
 /// (remainder below (ln 2 / 2)^8 / 8! = 5e-9).
-RACKPROOF_KERNEL float exponential(float x) {
-  x = x < -87.0F ? -87.0F : x;
-  x = x > 88.0F ? 88.0F : x;
+RACKPROOF_KERNEL float exponential_of_clamped(float x) {
   constexpr float magic = 12582912.0F;  // 1.5 x 2^23: adding it rounds to an integer in the low bits
   const float shifted = x * 1.44269504F + magic;
   const float n = shifted - magic;
@@ -82,6 +89,20 @@ RACKPROOF_KERNEL float exponential(float x) {
   // n + 127 into the exponent field; unsigned arithmetic, so that NaN's arbitrary bits do no harm.
   const std::uint32_t exponent = (bits_of_float(shifted) - bits_of_float(magic) + 127U) << 23U;
   return sum * float_of_bits(exponent);
+}
+
+/// exp(x) of any x, clamped to that range; NaN stays NaN. Without a branch, so that lanes vectorise.
+RACKPROOF_KERNEL float exponential(float x) {
+  x = x < -87.0F ? -87.0F : x;
+  x = x > 88.0F ? 88.0F : x;
+  return exponential_of_clamped(x);
+}
+
+/// x / (1 + exp(-x)). With the clamps of exponential() GCC 12 would follow each side of them to the end, and divide
+/// three times where once will do.
+RACKPROOF_KERNEL float silu(float x) {
+  const float above = choose(x < -88.0F, -88.0F, x);
+  return x / (1.0F + exponential_of_clamped(-choose(above > 87.0F, 87.0F, above)));
 }
 
 }  // namespace rackproof::kernels::RACKPROOF_ISA

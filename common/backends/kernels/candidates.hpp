@@ -75,7 +75,7 @@ struct Candidates {
       const float left = team.reduce_max(elements, [=](std::int64_t i) {
         const float value = from[i];
         const bool later = (value == best) & (static_cast<std::int32_t>(i) > taken);
-        return later | (value < best) ? value : -3.4e38F;
+        return (later | (value < best)) ? value : -3.4e38F;
       });
       if (team.lane() == 0) largest[c] = left;
       team.barrier();

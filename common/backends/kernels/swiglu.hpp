@@ -26,7 +26,7 @@ struct Swiglu {
     const float* up = gate + args.width;
     Element* output = static_cast<Element*>(args.output) + row * args.width + first;
     team.for_each(smaller(args.width - first, swiglu_columns),
-                  [=](std::int64_t i) { store(gate[i] / (1.0F + exponential(-gate[i])) * up[i], output[i]); });
+                  [=](std::int64_t i) { store(silu(gate[i]) * up[i], output[i]); });
   }
 };
 
