@@ -570,6 +570,7 @@ std::string show(const std::filesystem::path& path, const ShowOptions& options) 
   Page page(file, options);
   std::string tables;
   std::vector<std::pair<std::string, Status>> shown;
+  int by_device = 0;
   for (std::size_t s = 0; s < header.suites.size(); ++s) {
     std::vector<std::size_t> cases;
     for (std::size_t c = 0; c < header.suites[s].cases.size(); ++c) {
@@ -577,6 +578,7 @@ std::string show(const std::filesystem::path& path, const ShowOptions& options) 
       if (!std::regex_search(name, wanted)) continue;
       cases.push_back(c);
       shown.emplace_back(name, file.outcome(s, c).status);
+      by_device += file.outcome(s, c).timer == Timer::device ? 1 : 0;
     }
     if (cases.empty()) continue;
     tables += options.quantiles ? "\n" + quantile_table(file, s, cases, page_width) : page.suite(s, cases);
@@ -586,12 +588,17 @@ std::string show(const std::filesystem::path& path, const ShowOptions& options) 
     throw usage_error(fmt::format("no case of {} matches '{}'; its first is '{}'", quoted(path),
                                   printable(options.case_regex), header.suites.front().cases.front().name));
   }
+  const std::string timers =
+      by_device == 0
+          ? ""
+          : fmt::format("\nTimes of {} case{} are by the devices' own clocks; the file has the host's beside them.\n",
+                        by_device, by_device == 1 ? "" : "s");
   // Of the whole run, so not where single cases are asked for.
   constexpr std::size_t most_devices = 16;
   const std::string felt = options.case_regex.empty() && !options.quantiles
                                ? telemetry_report(file, options.ranks ? header.ranks.size() : most_devices)
                                : std::string{};
-  return head(file) + tables + page.legend() + (felt.empty() ? "" : "\n" + felt) + foot(shown);
+  return head(file) + tables + page.legend() + timers + (felt.empty() ? "" : "\n" + felt) + foot(shown);
 }
 
 }  // namespace rackproof::results

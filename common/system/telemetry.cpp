@@ -5,6 +5,7 @@
 #include <cmath>
 #include <ctime>
 #include <limits>
+#include <system_error>
 
 namespace rackproof {
 namespace {
@@ -85,7 +86,11 @@ TelemetrySampler::TelemetrySampler(std::vector<std::unique_ptr<TelemetrySource>>
       values_(quantities_.size()),
       began_(clock.now()) {
   for (const auto& source : sources_) counts_.push_back(source->quantities().size());
-  if (!sources_.empty()) thread_ = std::thread([this] { run(); });
+  if (sources_.empty()) return;
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch): no thread to be had; the series stays empty
+  }
 }
 
 TelemetrySampler::~TelemetrySampler() { stop(); }

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "common/backends/cuda/cuda_device.hpp"
+#include "common/backends/cuda/measured_peaks.hpp"
 
 namespace rackproof::cuda {
 namespace {
@@ -141,6 +142,19 @@ TEST_F(GpuOnFakes, too_much_memory_is_refused_with_both_numbers_and_the_device_g
   }
   EXPECT_TRUE(device.is_usable());
   EXPECT_NE(device.allocate(mebi)->data(), nullptr);
+}
+
+TEST_F(GpuOnFakes, peaks_of_a_gpu_without_a_data_sheet_are_measured_by_its_own_products_and_copies) {
+  CudaDevice device = open();
+  // Little memory makes for small products.
+  const auto taken = device.allocate(device.memory_available() - 12 * mebi);
+  const Peaks peaks = measure_gpu_peaks(device);
+  for (const DataType type : {DataType::f64, DataType::f32, DataType::bf16, DataType::f16, DataType::i8}) {
+    ASSERT_TRUE(peaks.flops.contains(type)) << name(type);
+    EXPECT_GT(peaks.flops.at(type), 0.0) << name(type);
+  }
+  EXPECT_GT(peaks.memory_bandwidth, 0.0);
+  EXPECT_THAT(peaks.source, AllOf(HasSubstr("measured"), HasSubstr("512^3")));
 }
 
 TEST_F(GpuOnFakes, the_driver_tells_what_it_feels) {

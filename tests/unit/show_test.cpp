@@ -79,6 +79,13 @@ TEST(Show, says_what_devices_felt_what_held_them_back_and_what_was_counted) {
   EXPECT_THAT(show(path, {.case_regex = "gemm"}), Not(HasSubstr("what the devices felt")));
 }
 
+TEST(Show, says_whose_clock_times_are_by_where_it_is_not_the_hosts) {
+  const TemporaryFolder folder;
+  const std::filesystem::path path = write_example(folder / "run.h5");
+  EXPECT_THAT(show(path), HasSubstr("Times of 1 case are by the devices' own clocks"));
+  EXPECT_THAT(show(path, {.case_regex = "f32"}), Not(HasSubstr("own clocks")));
+}
+
 TEST(Show, of_many_devices_those_that_were_held_back_are_told_first) {
   const TemporaryFolder folder;
   RunHeader header = example_header();
