@@ -64,15 +64,17 @@ double fastest(CudaDevice& device, Action&& action) {
 
 std::int64_t side_of_square(const CudaDevice& device) {
   std::int64_t side = 4096;
-  constexpr std::size_t bytes_an_entry = 32;  // A, B and C of f64, with room
-  while (side > 256 && static_cast<std::size_t>(side * side) * bytes_an_entry > device.memory_available()) side /= 2;
+  constexpr std::size_t bytes_an_entry = 32;                    // A, B and C of f64, with room
+  constexpr std::size_t of_libraries = std::size_t{64} << 20U;  // workspaces
+  const std::size_t free = device.memory_available() - std::min(device.memory_available(), of_libraries);
+  while (side > 256 && static_cast<std::size_t>(side * side) * bytes_an_entry > free) side /= 2;
   return side;
 }
 
 /// 0 where the device multiplies no such matrices.
-double matmul_rate(CudaDevice& device, DataType type) {
+double matmul_rate(CudaDevice& device, DataType type, std::int64_t side) {
   MatmulProblem problem;
-  problem.m = problem.n = problem.k = problem.weights_for_m = side_of_square(device);
+  problem.m = problem.n = problem.k = problem.weights_for_m = side;
   problem.input = type;
   problem.output = output_of(type);
   if (!device.refuses(problem).empty()) problem.transposed_weights = true;
@@ -92,8 +94,9 @@ double matmul_rate(CudaDevice& device, DataType type) {
 
 Peaks measure_gpu_peaks(CudaDevice& device) {
   Peaks peaks;
+  const std::int64_t side = side_of_square(device);
   for (const DataType type : {DataType::f64, DataType::f32, DataType::tf32, DataType::bf16, DataType::i8}) {
-    if (const double rate = device.supports(type) ? matmul_rate(device, type) : 0.0; rate > 0.0) {
+    if (const double rate = device.supports(type) ? matmul_rate(device, type, side) : 0.0; rate > 0.0) {
       peaks.flops[type] = rate;
     }
   }
@@ -107,7 +110,7 @@ Peaks measure_gpu_peaks(CudaDevice& device) {
       2.0 * static_cast<double>(bytes) / fastest(device, [&] { device.copy(to->data(), from->data(), bytes); });
   peaks.source =
       fmt::format("measured at start, for no data sheet of {} is known: best product of {}^3, best copy of {}",
-                  device.name(), side_of_square(device), format_bytes(static_cast<double>(bytes)));
+                  device.name(), side, format_bytes(static_cast<double>(bytes)));
   return peaks;
 }
 
