@@ -75,6 +75,7 @@ class Arguments(cli.TestCase):
 
     def test_unknown_type(self):
         self.refuse(["run", "--gemm-types", "f32,f31"], "f31", "bf16")
+        self.refuse(["run", "--gemm-algorithms", "fastest"], "fastest", "tuned")
         self.refuse(["list", "--token-types", "i8"], "i8")
 
     def test_unknown_profile_device_and_buffers(self):
