@@ -26,18 +26,18 @@ std::string key_of(const CaseHeader& one) {
 }
 
 /// The same case with each backend.
-struct Row {
+struct SideBySideRow {
   std::string name;
   std::map<std::string, double> medians;  ///< s, by backend
 };
 
-struct Rows {
+struct SideBySideRows {
   std::vector<std::string> backends;  ///< in the order in which they come
-  std::vector<Row> rows;
+  std::vector<SideBySideRow> rows;
 };
 
-Rows rows_of(const ResultFile& file, std::size_t suite, const std::vector<std::size_t>& cases) {
-  Rows all;
+SideBySideRows rows_of(const ResultFile& file, std::size_t suite, const std::vector<std::size_t>& cases) {
+  SideBySideRows all;
   std::map<std::string, std::size_t> known;
   for (const std::size_t which : cases) {
     const CaseHeader& one = file.header().suites[suite].cases[which];
@@ -53,16 +53,16 @@ Rows rows_of(const ResultFile& file, std::size_t suite, const std::vector<std::s
     const std::vector<double> times = file.figure_time(suite, which);
     if (!times.empty()) all.rows[place->second].medians[backend] = stats::median(times);
   }
-  std::erase_if(all.rows, [](const Row& row) { return row.medians.empty(); });
+  std::erase_if(all.rows, [](const SideBySideRow& row) { return row.medians.empty(); });
   return all;
 }
 
 }  // namespace
 
 std::string side_by_side(const ResultFile& file, std::size_t suite, const std::vector<std::size_t>& cases) {
-  const Rows all = rows_of(file, suite, cases);
+  const SideBySideRows all = rows_of(file, suite, cases);
   if (all.backends.size() < 2 ||
-      std::none_of(all.rows.begin(), all.rows.end(), [](const Row& row) { return row.medians.size() > 1; })) {
+      std::none_of(all.rows.begin(), all.rows.end(), [](const SideBySideRow& row) { return row.medians.size() > 1; })) {
     return {};
   }
   const std::string& first = all.backends.front();
@@ -72,7 +72,7 @@ std::string side_by_side(const ResultFile& file, std::size_t suite, const std::v
     if (backend != first) columns.push_back({backend, "times " + first, Table::Align::right});
   }
   Table table(columns);
-  for (const Row& row : all.rows) {
+  for (const SideBySideRow& row : all.rows) {
     const auto median = [&](const std::string& backend) {
       const auto found = row.medians.find(backend);
       return found == row.medians.end() ? 0.0 : found->second;

@@ -44,11 +44,6 @@ const std::vector<DataType>& exchanged_types() {
   return types;
 }
 
-bool is_whole(DataType type) {
-  return type == DataType::i64 || type == DataType::u64 || type == DataType::i32 || type == DataType::u32 ||
-         type == DataType::i8 || type == DataType::u8;
-}
-
 void encode(DataType type, double value, std::byte* place) {
   switch (type) {
     case DataType::f64:

@@ -11,8 +11,6 @@ namespace rackproof::allreduce {
 
 /// The types that messages may have.
 [[nodiscard]] const std::vector<DataType>& exchanged_types();
-/// Of whole numbers.
-[[nodiscard]] bool is_whole(DataType type);
 
 /// Writes `value`, which the type can hold, as one element.
 void encode(DataType type, double value, std::byte* place);

@@ -7,12 +7,14 @@
 #include <limits>
 #include <vector>
 
+#include "common/backends/backend.hpp"
 #include "common/backends/mpi/bf16_reductions.hpp"
 #include "common/backends/mpi/mpi_collective.hpp"
 #include "common/core/bfloat16.hpp"
 #include "common/mpi/communicator.hpp"
 #include "suites/allreduce/contents.hpp"
 #include "suites/allreduce/elements.hpp"
+#include "tests/fakes/test_device.hpp"
 
 namespace rackproof {
 namespace {
@@ -378,6 +380,37 @@ TEST(MpiCollective, names_its_library_in_one_line) {
   EXPECT_EQ(name.rfind("MPI: ", 0), 0U) << name;
   EXPECT_GT(name.size(), 8U);
   EXPECT_EQ(name.find_first_of("\n\t,"), std::string::npos) << name;
+}
+
+std::string refusal(const std::vector<std::unique_ptr<Backend>>& backends, const std::string& device,
+                    const std::vector<std::string>& names) {
+  try {
+    (void)choose_collective_backends(backends, device, names);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), ExitCode::usage);
+    return error.line();
+  }
+  return "accepted";
+}
+
+TEST(Collectives, serve_the_device_in_the_order_asked_for_and_are_opened_once) {
+  const auto backends = make_all_backends();
+  const auto of_gpus = choose_collective_backends(backends, "cuda", {"mpi", "nccl"});
+  ASSERT_EQ(of_gpus.size(), 2U);
+  EXPECT_EQ(of_gpus[0]->name(), "mpi");
+  EXPECT_EQ(of_gpus[1]->name(), "nccl");
+  EXPECT_THAT(refusal(backends, "host", {"nccl"}),
+              ::testing::HasSubstr("'nccl' does not serve host devices; known are mpi"));
+  EXPECT_THAT(refusal(backends, "cuda", {"rccl"}), ::testing::HasSubstr("'rccl' does not serve cuda devices"));
+
+  const auto world = mpi::Communicator::world();
+  TestDevice device;
+  Collectives collectives(choose_collective_backends(backends, "host", {}), world, device, {});
+  EXPECT_THAT(collectives.names(), ::testing::ElementsAre("mpi"));
+  Collective& first = collectives.get("mpi");
+  EXPECT_EQ(&collectives.get("mpi"), &first);
+  EXPECT_EQ(first.size(), world.size());
+  EXPECT_THROW((void)collectives.get("nccl"), Error);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include "suites/links/workload.hpp"
 #include "suites/suite.hpp"
 #include "tests/fakes/fake_clock.hpp"
+#include "tests/fakes/far_device.hpp"
 #include "tests/fakes/faulty_collective.hpp"
 #include "tests/fakes/test_device.hpp"
 
@@ -142,16 +143,23 @@ TEST_F(Links, what_is_left_from_the_case_before_is_no_message) {
 }
 
 TEST_F(Links, copies_are_checked) {
-  const Context context{device, collective, platform, options};
+  FarDevice far;
+  const Context context{far, collective, platform, options};
   for (const auto kind : {links::CopyKind::device, links::CopyKind::to_device, links::CopyKind::to_host}) {
-    links::CopyWorkload workload(kind, 1U << 20U, context);
-    for (int i = 0; i < 3; ++i) {
-      workload.prepare();
-      workload.step();
+    for (const auto memory : {links::HostMemory::pinned, links::HostMemory::pageable}) {
+      const int allocations = far.host_allocations;
+      links::CopyWorkload workload(kind, memory, 1U << 20U, context);
+      const bool pins = kind != links::CopyKind::device && memory == links::HostMemory::pinned;
+      EXPECT_EQ(far.host_allocations - allocations, pins ? 1 : 0);
+      for (int i = 0; i < 3; ++i) {
+        workload.prepare();
+        workload.step();
+      }
+      workload.finish();
+      EXPECT_EQ(workload.verify().outcome, Outcome::passed);
+      workload.prepare();  // a step that is not made
+      EXPECT_EQ(workload.verify().outcome, Outcome::failed);
     }
-    EXPECT_EQ(workload.verify().outcome, Outcome::passed);
-    workload.prepare();  // a step that is not made
-    EXPECT_EQ(workload.verify().outcome, Outcome::failed);
   }
 }
 

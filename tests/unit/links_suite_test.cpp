@@ -55,6 +55,27 @@ TEST(LinksSuite, quick_has_a_case_a_round_for_latency_and_for_bandwidth) {
   EXPECT_EQ(count(make_links_suite()->cases(options(), platform(512, 1)), "links/8B/one-way/round-"), 27U);
 }
 
+TEST(LinksSuite, on_gpus_all_ranks_meet_and_copies_are_of_pinned_and_pageable_memory) {
+  Platform gpus = platform(4, 2);
+  EXPECT_EQ(count(make_links_suite()->cases(options(), gpus), "links/8B/one-way/round-"), 3U) << "nodes, on hosts";
+  EXPECT_EQ(count(make_links_suite()->cases(options(), gpus), "pageable"), 0U);
+  gpus.device = "cuda";
+  const auto cases = make_links_suite()->cases(options(), gpus);
+  EXPECT_EQ(count(cases, "links/8B/one-way/round-"), 7U);
+  for (const std::string kind : {"host-to-device", "device-to-host"}) {
+    for (const std::string memory : {"pinned", "pageable"}) {
+      const std::string name = "links/" + kind + (memory == "pageable" ? "-pageable" : "") + "/128MiB";
+      const auto found = std::find_if(cases.begin(), cases.end(), [&](const Case& one) { return one.name == name; });
+      ASSERT_NE(found, cases.end()) << name;
+      EXPECT_EQ(found->parameters.text("host_memory"), memory);
+      EXPECT_EQ(found->parameters.text("copy"), kind);
+    }
+  }
+  Options nodes = options();
+  nodes.values["links-between"] = "nodes";
+  EXPECT_EQ(count(make_links_suite()->cases(nodes, gpus), "links/8B/one-way/round-"), 3U);
+}
+
 TEST(LinksSuite, cases_that_build_on_others_come_behind_them_and_stay_there) {
   int stage = 0;
   for (const Case& one : make_links_suite()->cases(options(), platform(8, 1))) {
