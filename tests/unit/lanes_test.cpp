@@ -1,3 +1,4 @@
+// no threads
 // Teams whose lanes are switched in orders of the test's choice: the number of lanes does not change what a functor
 // computes beyond rounding, and a barrier that is missing is seen. (token_kernels_test.cpp has the same teams against
 // the definitions.)
@@ -30,15 +31,6 @@ std::string failure_of(const std::function<void()>& action) {
   }
   return "";
 }
-
-class Lanes : public ::testing::Test {
- protected:
-  void SetUp() override {
-#ifdef __SANITIZE_THREAD__
-    GTEST_SKIP() << "the thread sanitizer does not know these contexts";
-#endif
-  }
-};
 
 /// Attention over 5 pages of two key heads: a tile of 6 rows each.
 std::vector<float> attend(TokenKernels& kernels, DataType type) {
@@ -99,7 +91,7 @@ std::vector<Candidate> pick(TokenKernels& kernels) {
   return output;
 }
 
-TEST_F(Lanes, their_number_changes_no_result_beyond_rounding) {
+TEST(Lanes, their_number_changes_no_result_beyond_rounding) {
   FibreTokenKernels one(1);
   for (const DataType type : {DataType::f32, DataType::bf16}) {
     const double rounding = type == DataType::bf16 ? 0x1p-7 : 1e-5;
@@ -126,7 +118,7 @@ TEST_F(Lanes, their_number_changes_no_result_beyond_rounding) {
   }
 }
 
-TEST_F(Lanes, splits_change_no_result_beyond_rounding) {
+TEST(Lanes, splits_change_no_result_beyond_rounding) {
   FibreTokenKernels whole(8, 1);
   FibreTokenKernels split(8, 64);
   const std::vector<float> expected = attend(whole, DataType::f32);
@@ -136,7 +128,7 @@ TEST_F(Lanes, splits_change_no_result_beyond_rounding) {
 }
 
 // Each barrier that a functor relies on, left out: the orders no longer agree.
-TEST_F(Lanes, a_functor_without_the_barriers_of_its_team_is_seen) {
+TEST(Lanes, a_functor_without_the_barriers_of_its_team_is_seen) {
   const auto fails = [](Missing missing, const std::function<void(TokenKernels&)>& run) {
     FibreTokenKernels kernels(8, 1, missing);
     return failure_of([&] { run(kernels); });
@@ -165,7 +157,7 @@ struct MinusFirst {
   }
 };
 
-TEST_F(Lanes, a_value_that_is_overwritten_before_all_have_read_it_is_seen) {
+TEST(Lanes, a_value_that_is_overwritten_before_all_have_read_it_is_seen) {
   const auto run = [](bool careful, Fibres::Order order) {
     std::vector<float> values{5, 6, 7, 8};
     run_on_fibres(MinusFirst{values.data(), 4, careful}, 4, 0, order);
@@ -190,7 +182,7 @@ struct Astray {
   }
 };
 
-TEST_F(Lanes, that_do_not_meet_at_the_same_calls_are_seen) {
+TEST(Lanes, that_do_not_meet_at_the_same_calls_are_seen) {
   const auto run = [](int how) {
     return failure_of([&] { run_on_fibres(Astray{how}, 4, 0, Fibres::Order::forward); });
   };
