@@ -67,7 +67,7 @@ class TestCase(cli.TestCase):
         """Of the file that a run left behind: what it had measured before it ended."""
         part = self.folder / "x.h5.part"
         self.assertTrue(part.exists(), list(self.folder.iterdir()))
-        recovered = cli.run("recover", part)
+        recovered = cli.run("recover", part, "--force")
         self.assertEqual(recovered.returncode, 0, recovered.stderr)
         return [name for name, status in self.statuses().items() if status == "passed"]
 
@@ -128,6 +128,11 @@ class Refused(TestCase):
                 result = self.measure("--suite", "gemm", "--gemm-types", "f64", "--gemm-sizes", "128", ranks=ranks, env=fake(gpus))
                 self.assert_says(result, 2, *words, f"host {host}")
                 self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_two_ranks_on_one_gpu(self):
+        result = self.measure("--suite", "gemm", "--gemm-types", "f64", "--gemm-sizes", "128", ranks=2,
+                              env={**fake("2xH100"), "CUDA_VISIBLE_DEVICES": "1"})
+        self.assert_says(result, 2, "ranks 0 and 1 on", f"share the device {identity(1)[0]}", "CUDA_VISIBLE_DEVICES")
 
     def test_auto_takes_the_host_where_there_is_no_gpu(self):
         result = cli.run("run", "--suite", "gemm", "--gemm-types", "f64", "--gemm-sizes", "128", "--time-budget", "1s", "--out", self.folder / "x.h5",
@@ -226,7 +231,7 @@ class Faults(TestCase):
                                     *self.LONG, "--progress", "always", "--out", str(out)], stdout=subprocess.DEVNULL,
                                    stderr=log, env=cli.environment(fake("2xH100")), start_new_session=True)
             deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and "2/3]" not in (self.folder / "log").read_text(errors="replace"):
+            while time.monotonic() < deadline and "[2/" not in (self.folder / "log").read_text(errors="replace"):
                 time.sleep(0.02)
             ranks = [pid for pid, path in cli.processes_of(job.pid).items() if path == str(cli.RACKPROOF.resolve())]
             self.assertEqual(len(ranks), 2)

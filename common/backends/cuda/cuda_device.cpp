@@ -257,6 +257,9 @@ Staging& CudaDevice::staging() {
 void CudaDevice::copy_to_device(void* device, const void* host, std::size_t bytes) {
   if (bytes == 0) return;
   if (wants_staging(host, bytes)) return staging().to_device(device, host, bytes);
+  // The driver may wait for all that is ahead of a copy of pageable memory, and would do so for ever where a collective
+  // hangs. So it is waited for here, where while_waiting() can end it.
+  synchronize();
   require(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
   // Pageable memory has been read by now on most systems, but not where the GPU reads it by itself (GH200).
   synchronize();
@@ -265,6 +268,7 @@ void CudaDevice::copy_to_device(void* device, const void* host, std::size_t byte
 void CudaDevice::copy_to_host(void* host, const void* device, std::size_t bytes) {
   if (bytes == 0) return;
   if (wants_staging(host, bytes)) return staging().to_host(host, device, bytes);
+  synchronize();  // for the same reason
   require(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream()), "cudaMemcpyAsync");
   synchronize();
 }
