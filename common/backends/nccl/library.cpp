@@ -9,7 +9,7 @@ namespace rackproof::nccl {
 namespace {
 
 constexpr const char* file_name = "libnccl.so.2";
-constexpr int oldest = NCCL_VERSION(2, 18, 1);
+constexpr int oldest_version = NCCL_VERSION(2, 18, 1);
 
 template <typename Function>
 void find(void* library, const char* symbol, Function& into) {
@@ -46,7 +46,7 @@ Library::Library() {
                     file_name, reason == nullptr ? "no reason given" : printable(reason)));
   }
   require(library, "ncclGetVersion", get_version);
-  if (get_version(&version_) != ncclSuccess || version_ < oldest) {
+  if (get_version(&version_) != ncclSuccess || version_ < oldest_version) {
     throw usage_error(fmt::format("{} is NCCL {}: 2.18 or later is needed", file_name, version_text(version_)));
   }
   require(library, "ncclGetUniqueId", get_unique_id);
