@@ -64,8 +64,8 @@ class Collective {
   /// Not collective. Device memory for messages that the library sends from and receives in without copies of its own;
   /// null unless can_register(). It must not outlive this object.
   [[nodiscard]] virtual std::unique_ptr<Buffer> allocate_registered(std::size_t /*bytes*/) { return nullptr; }
-  /// What carried out the collective that was asked for last, and how as far as the library says: "NCCL 2.28.9: algorithm
-  /// RING, protocol LL128, 8 channels"; empty: there is nothing to tell.
+  /// What carried out the collective that was asked for last, and how as far as the library says: "NCCL 2.28.9:
+  /// algorithm RING, protocol LL128, 8 channels"; empty: there is nothing to tell.
   [[nodiscard]] virtual std::string choice() const { return {}; }
   /// May be called in what Device::record() records.
   [[nodiscard]] virtual bool can_be_recorded() const { return false; }

@@ -175,7 +175,7 @@ TEST_F(GpuOnFakes, the_driver_tells_what_it_feels) {
 }
 
 /// In a process of its own, which leaves without the checks of the doubles: what was waited for in vain is not freed.
-void end_a_wait() {
+void end_a_wait(bool of_a_copy) {
   CudaDevice device({.local_rank = 0, .ranks_on_node = 1, .threads = 1});
   const auto there = device.allocate(64 * mebi);
   const auto also_there = device.allocate(64 * mebi);
@@ -184,7 +184,13 @@ void end_a_wait() {
   for (int i = 0; i < 1000 && !ended; ++i) {
     device.copy(also_there->data(), there->data(), 64 * mebi);
     try {
-      device.synchronize();  // may find nothing left to wait for
+      // May find nothing left to wait for.
+      std::uint32_t number = 0;
+      if (of_a_copy) {
+        device.copy_to_host(&number, there->data(), sizeof(number));
+      } else {
+        device.synchronize();
+      }
     } catch (const std::runtime_error&) {
       ended = true;
     }
@@ -194,7 +200,8 @@ void end_a_wait() {
 
 TEST_F(GpuOnFakes, what_waits_for_it_can_be_ended_and_then_it_is_not_used_again) {
   ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
-  EXPECT_EXIT(end_a_wait(), ::testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(end_a_wait(false), ::testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(end_a_wait(true), ::testing::ExitedWithCode(0), "");
 }
 
 /// In a process of its own, for faults are read once.
