@@ -40,6 +40,16 @@ void run_twin(void** arguments, dim3 /*grid*/, dim3 /*block*/, std::size_t share
   for (std::int64_t block = 0; block < blocks; ++block) functor(SerialTeam(), block, scratch.data());
 }
 
+/// Has the GPU's code of these functors loaded, which is done at their first start otherwise: that could come while a
+/// stream is captured.
+template <typename... Functors>
+void load(const Require& require) {
+  cudaFuncAttributes attributes{};
+  (require(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&run_functor<Functors>)),
+           "load of the token kernels"),
+   ...);
+}
+
 /// Starts all blocks of the functor on the stream. `scratch`: floats that a block needs. `require` throws where the
 /// start is refused; what goes wrong later shows when the stream is waited for.
 template <typename Functor>

@@ -18,10 +18,11 @@ namespace functors = kernels::RACKPROOF_ISA;
 class CudaTokenKernels final : public TokenKernels {
  public:
   CudaTokenKernels(cudaStream_t stream, int multiprocessors, std::unique_ptr<Buffer> partial, Require require)
-      : stream_(stream),
-        multiprocessors_(multiprocessors),
-        partial_(std::move(partial)),
-        require_(std::move(require)) {}
+      : stream_(stream), multiprocessors_(multiprocessors), partial_(std::move(partial)), require_(std::move(require)) {
+    load_typed<float>();
+    load_typed<functors::Bf16>();
+    load<functors::Candidates>(require_);
+  }
 
   void run(const EmbeddingArgs& args) override {
     require_valid(args);
@@ -54,6 +55,11 @@ class CudaTokenKernels final : public TokenKernels {
   [[nodiscard]] std::string implementation() const override { return "functors, thread blocks"; }
 
  private:
+  template <typename Element>
+  void load_typed() {
+    load<functors::Embedding<Element>, functors::ResidualNorm<Element>, functors::Rope<Element>,
+         functors::Attention<Element>, functors::AttentionCombine<Element>, functors::Swiglu<Element>>(require_);
+  }
   template <typename Functor>
   void start(const Functor& functor, std::int64_t scratch, const char* name) {
     launch(functor, scratch, name, stream_, require_);
