@@ -135,6 +135,12 @@ void Watch::check(ncclResult_t code, const char* call) {
                     call, format_duration(timeout_), describe()),
         place());
   }
+  if (code == ncclUnhandledCudaError) {
+    // A GPU that is lost tells more of itself than NCCL does.
+    const cudaError_t state = cudaStreamQuery(device_.stream());
+    if (state != cudaErrorNotReady) device_.require(state, call);
+    (void)cudaGetLastError();
+  }
   nccl::check(library_, code, call, place());
 }
 

@@ -6,6 +6,7 @@
 //   out_of_memory@malloc=N     the Nth allocation fails
 //   bit_flip@gemm=N            one bit of the output of the Nth product, and of each after it, is wrong
 //   throttle=RANK:WHY          NVML reports the clocks held back: power, thermal, ...
+//   die@all_reduce=N           the process is killed in that collective
 //   hang@all_reduce=N          that collective never ends; wrong_sum: a reduction's result is wrong
 // (cudaStreamQuery and cudaEventQuery are not counted: how often they are asked is a matter of speed)
 // separated by commas. "@rank=R" may follow any of them: on that rank alone. N counts from 1, on each rank.
@@ -93,7 +94,7 @@ inline Fault parse_fault(const std::string& text) {
 
 inline void check_name(const Fault& fault) {
   for (const char* known :
-       {"slow_rank", "ecc", "fallen_off_the_bus", "out_of_memory", "bit_flip", "throttle", "hang", "wrong_sum"}) {
+       {"slow_rank", "ecc", "fallen_off_the_bus", "out_of_memory", "bit_flip", "throttle", "hang", "die", "wrong_sum"}) {
     if (fault.name == known) return;
   }
   throw std::runtime_error("RACKPROOF_FAKE_FAULTS: nobody knows the fault '" + fault.name + "'");

@@ -39,8 +39,9 @@ static_assert(sizeof(Id) <= sizeof(ncclUniqueId));
 Planted read_planted() {
   Planted planted;
   for (const fake::Fault& fault : fake::own_faults()) {
-    if (fault.name == "hang" && fault.value.empty() && fault.where == "all_reduce") planted.hang_at = fault.at;
-    if (fault.name == "hang" && fault.value == "all_reduce") planted.hang_at = fault.at;
+    const bool in_sums = fault.where == "all_reduce";
+    if (fault.name == "hang" && in_sums) planted.hang_at = fault.at;
+    if (fault.name == "die" && in_sums) planted.die_at = fault.at;
     if (fault.name == "wrong_sum") planted.wrong_sum = true;
   }
   return planted;

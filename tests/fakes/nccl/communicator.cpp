@@ -1,5 +1,8 @@
 #include "tests/fakes/nccl/communicator.hpp"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -28,6 +31,12 @@ std::size_t blocks_to_send(const Call& call, int ranks) {
 }
 std::size_t blocks_to_receive(const Call& call, int ranks) {
   return call.operation == Operation::all_gather ? static_cast<std::size_t>(ranks) : 1;
+}
+
+/// In NCCL's words.
+ncclResult_t refuse_for_cuda(cudaError_t code) {
+  set_last_error("Cuda failure " + std::to_string(code) + " '" + cuda_double()->error_string(code) + "'");
+  return ncclUnhandledCudaError;
 }
 
 bool overlap(const std::byte* a, std::size_t a_bytes, const std::byte* b, std::size_t b_bytes) {
@@ -219,9 +228,8 @@ ncclResult_t Communicator::enqueue(std::vector<Call> calls, cudaStream_t stream)
   }
   const auto* cuda = cuda_double();
   cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
-  if (!succeeded(cuda->is_capturing(stream, &capture))) {
-    set_last_error("cudaStreamIsCapturing failed");
-    return ncclUnhandledCudaError;
+  if (const cudaError_t code = cuda->is_capturing(stream, &capture); !succeeded(code)) {
+    return refuse_for_cuda(code);
   }
   auto batch = std::make_unique<Batch>();
   batch->communicator = weak_from_this();
@@ -237,8 +245,7 @@ ncclResult_t Communicator::enqueue(std::vector<Call> calls, cudaStream_t stream)
     return ncclSuccess;
   }
   Batch::discard(batch.release());
-  set_last_error("Cuda failure " + std::to_string(state));
-  return ncclUnhandledCudaError;
+  return refuse_for_cuda(static_cast<cudaError_t>(state));
 }
 
 void Communicator::execute(const std::vector<Call>& calls) {
@@ -270,7 +277,11 @@ void Communicator::run(const std::vector<Call>& calls) {
 }
 
 void Communicator::run_collective(const Call& call) {
-  if (call.operation == Operation::all_reduce && ++*planted_.all_reduces == planted_.hang_at) return wait_for_abort();
+  if (call.operation == Operation::all_reduce) {
+    const long number = ++*planted_.all_reduces;
+    if (number == planted_.die_at) (void)::kill(::getpid(), SIGKILL);
+    if (number == planted_.hang_at) return wait_for_abort();
+  }
   const std::size_t blocks = std::max(blocks_to_send(call, size_), blocks_to_receive(call, size_));
   const std::size_t most = std::max<std::size_t>(1, piece_bytes / (bytes_of(call.type) * blocks));
   for (std::size_t offset = 0; offset < call.count; offset += most) {

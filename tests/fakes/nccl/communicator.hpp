@@ -43,6 +43,7 @@ struct Call {
 /// Every rank's own; what the environment asked for.
 struct Planted {
   long hang_at = 0;  ///< of this process's all-reduces, counted from 1; 0: none
+  long die_at = 0;   ///< the same
   bool wrong_sum = false;
   std::shared_ptr<std::atomic<long>> all_reduces = std::make_shared<std::atomic<long>>(0);
 };

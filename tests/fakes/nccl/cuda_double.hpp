@@ -11,6 +11,7 @@ namespace rackproof::fake_nccl {
 
 struct CudaDouble {
   decltype(&::cudaGetLastError) last_error = nullptr;
+  decltype(&::cudaGetErrorString) error_string = nullptr;
   decltype(&::cudaGetDevice) get_device = nullptr;
   decltype(&::cudaDeviceGetPCIBusId) pci_bus_id = nullptr;
   decltype(&::cudaStreamIsCapturing) is_capturing = nullptr;

@@ -141,7 +141,7 @@ Library& library() {
 /// The cudaError_t that the fake CUDA runtime's GPU is in: 0 where it works, or where there is no such runtime.
 int state_of_cuda(const Library::Gpu& gpu) {
   using State = int (*)(int);
-  static const auto state = reinterpret_cast<State>(dlsym(RTLD_DEFAULT, "rackproof_fake_state"));
+  const auto state = reinterpret_cast<State>(dlsym(RTLD_DEFAULT, "rackproof_fake_state"));
   return state == nullptr ? 0 : state(gpu.identity.pci_bus);
 }
 constexpr int cuda_ecc_uncorrectable = 214;  // cudaErrorECCUncorrectable
