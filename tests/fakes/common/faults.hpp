@@ -93,8 +93,8 @@ inline Fault parse_fault(const std::string& text) {
 }
 
 inline void check_name(const Fault& fault) {
-  for (const char* known :
-       {"slow_rank", "ecc", "fallen_off_the_bus", "out_of_memory", "bit_flip", "throttle", "hang", "die", "wrong_sum"}) {
+  for (const char* known : {"slow_rank", "ecc", "fallen_off_the_bus", "out_of_memory", "bit_flip", "throttle", "hang",
+                            "die", "wrong_sum"}) {
     if (fault.name == known) return;
   }
   throw std::runtime_error("RACKPROOF_FAKE_FAULTS: nobody knows the fault '" + fault.name + "'");
