@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "common/backends/cuda/handles.hpp"
+#include "common/core/float16.hpp"
 #include "common/core/random.hpp"
 #include "common/core/units.hpp"
 #include "common/measure/sampler.hpp"
@@ -81,6 +83,12 @@ std::vector<std::byte> normals(DataType type, std::size_t count) {
     case DataType::bf16:
       fill_normal(std::span(reinterpret_cast<bf16_bits*>(bytes.data()), count), 7, 0, 1.0F);
       break;
+    case DataType::f16: {
+      std::vector<float> values(count);
+      fill_normal(std::span(values), 7, 0, 1.0F);
+      std::transform(values.begin(), values.end(), reinterpret_cast<std::uint16_t*>(bytes.data()), to_f16_bits);
+      break;
+    }
     case DataType::i8:
       fill_normal(std::span(reinterpret_cast<std::int8_t*>(bytes.data()), count), 7, 0, 32.0F);
       break;

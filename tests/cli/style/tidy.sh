@@ -17,7 +17,8 @@ commands = json.load(open(os.path.join(sys.argv[1], "compile_commands.json")))
 # all cores are busy to the end.
 def of_ours(file):
     path = os.path.relpath(file, sys.argv[1])
-    return "/Unity/" in file or path.startswith("..")
+    # Not CUDA's: this clang knows neither nvcc's options nor the toolkit's headers.
+    return "/Unity/" in file or (path.startswith("..") and not file.endswith(".cu"))
 files = {command["file"] for command in commands if of_ours(command["file"])}
 for file in sorted(files, key=lambda file: (-open(file).read().count("#include"), file)):
     print(file, end="\0")
