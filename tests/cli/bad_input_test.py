@@ -116,7 +116,8 @@ class Arguments(cli.TestCase):
     def test_collectives_that_make_no_sense(self):
         for option, value, *words in (("--collectives", "gather", "'gather'", "all-gather"),
                                       ("--reductions", "avg", "'avg'", "prod"),
-                                      ("--message-types", "f16", "'f16'", "bf16"),
+                                      ("--message-types", "f15", "'f15'", "bf16"),
+                                      ("--message-types", "f4e2m1", "f4e2m1", "f8e4m3"),
                                       ("--message-sizes", "1MiB,3B", "'3B'"), ("--groups", "every-0", "every-N"),
                                       ("--groups", "tp", "--tp N"), ("--arrivals", "never", "one-late"),
                                       ("--arrival-spread", "1ms", "--arrivals"), ("--inputs", "zeros", "normals")):
