@@ -308,7 +308,7 @@ int main(int argc, char** argv) {
     app.add_flag("--verbose", settings.verbose, "what is planted and who is blamed, run by run");
     CLI11_PARSE(app, argc, argv);
 
-    Simulation simulation(Collectives::offloaded);
+    Simulation simulation(scale::Collectives::offloaded);
     Fabric fabric(settings.nodes);
     fabric.set(1, {});
     Board board;
