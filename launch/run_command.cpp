@@ -187,8 +187,9 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   std::unique_ptr<Device> device;
   const Backend* device_backend = nullptr;
   std::vector<const Backend*> collective_backends;
+  mpi::agree(world, [&] { device_backend = &choose_device_backend(backends, options.device); });
+  check_same_device_kind(world, topology, device_backend->name());
   mpi::agree(world, [&] {
-    device_backend = &choose_device_backend(backends, options.device);
     const std::vector<std::string>& wanted = options.suite_options.collective_backends;
     collective_backends = choose_collective_backends(backends, device_backend->name(), wanted);
     if (wanted.empty()) collective_backends.resize(1);
@@ -289,7 +290,7 @@ void add_run_command(CLI::App& app, CommandLine& command_line) {
   command
       ->add_option(
           "--hang-timeout", arguments.hang_timeout,
-          "A GPU that is waited for longer ends the run with exit code 75, which tells the collective and who is "
+          "NCCL: a GPU that is waited for longer ends the run with exit code 75, which tells the collective and who is "
           "behind")
       ->capture_default_str();
   command->add_option("--threads", arguments.threads, "Host threads a rank (default: its share of the cores)");

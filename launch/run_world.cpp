@@ -81,6 +81,16 @@ void check_distinct_devices(const mpi::Communicator& world, const mpi::Topology&
   });
 }
 
+void check_same_device_kind(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& backend) {
+  check_same(world, topology, backend, [&](int count, const std::string& expected, const std::string& odd) {
+    return fmt::format(
+        "--device auto: {} of {} ranks found other devices than rank 0 ({}): {}; see to the GPUs and the driver there, "
+        "or "
+        "choose with --device",
+        count, world.size(), expected, odd);
+  });
+}
+
 void check_same_arguments(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& arguments) {
   check_same(world, topology, arguments, [&](int count, const std::string& expected, const std::string& odd) {
     return fmt::format("{} of {} ranks were started with other arguments than rank 0 ({}): {}; give all the same",

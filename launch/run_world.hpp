@@ -21,7 +21,11 @@ void check_same_binary(const mpi::Communicator& world, const mpi::Topology& topo
 /// do. `uuid`: of this rank's device; empty where it has none (a host's cores may be shared out).
 void check_distinct_devices(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& uuid);
 
-/// Collective. The same for the arguments, joined by blanks.
+/// Collective. Throws AgreedError (usage) where a rank would measure on another kind of device than rank 0: a node
+/// whose GPUs or driver are not there must not be measured by its cores.
+void check_same_device_kind(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& backend);
+
+/// Collective. As check_same_binary(), for the arguments, joined by blanks.
 void check_same_arguments(const mpi::Communicator& world, const mpi::Topology& topology, const std::string& arguments);
 
 }  // namespace rackproof

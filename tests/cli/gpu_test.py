@@ -161,6 +161,18 @@ class Refused(TestCase):
                               env={**fake("2xH100"), "CUDA_VISIBLE_DEVICES": "1"})
         self.assert_says(result, 2, "ranks 0 and 1 on", f"share the device {identity(1)[0]}", "CUDA_VISIBLE_DEVICES")
 
+    def test_a_node_that_misses_its_gpus_is_not_measured_by_its_cores(self):
+        starts = []
+        for gpus in ("2xH100", "0"):
+            starts.append(self.folder / f"start-{gpus}.sh")
+            starts[-1].write_text(f'#!/bin/sh\nRACKPROOF_FAKE_GPUS={gpus} exec "{cli.RACKPROOF}" "$@"\n')
+            starts[-1].chmod(0o755)
+        for binaries, first, other in ((starts, "cuda", "host"), (starts[::-1], "host", "cuda")):
+            with self.subTest(first=first):
+                result = cli.run("run", "--suite", "gemm", "--gemm-types", "f64", "--gemm-sizes", "128", "--out",
+                                 self.folder / "x.h5", binaries=binaries, env=fake(), timeout=60)
+                self.assert_says(result, 2, "--device auto", rf"than rank 0 \({first}\): rank 1 on .* has {other}")
+
     def test_auto_takes_the_host_where_there_is_no_gpu(self):
         result = cli.run("run", "--suite", "gemm", "--gemm-types", "f64", "--gemm-sizes", "128", "--time-budget",
                          "1s", "--out", self.folder / "x.h5", env=fake("none"))

@@ -195,6 +195,14 @@ class Bare {
     require(
         cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room, sizeof room),
         "cublasLtMatmulPreferenceSetAttribute");
+    // As the suite's operands are, or the two would be asked different questions.
+    const std::uint32_t alignment = 16;
+    for (const auto operand :
+         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+      require(cublasLtMatmulPreferenceSetAttribute(preference, operand, &alignment, sizeof alignment),
+              "cublasLtMatmulPreferenceSetAttribute");
+    }
     cublasLtMatmulHeuristicResult_t result{};
     int found = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, desc_, weights_, input_, output_, output_,

@@ -127,9 +127,18 @@ Stream make_stream(const CudaDevice& device) {
 
 int count_devices() {
   int devices = 0;
-  const bool found = cudaGetDeviceCount(&devices) == cudaSuccess;
+  const cudaError_t code = cudaGetDeviceCount(&devices);
   (void)cudaGetLastError();
-  return found ? devices : 0;
+  // A node without a GPU, as most that are used to build. What is there and does not work must not look like that.
+  if (code == cudaErrorNoDevice || (code == cudaErrorInsufficientDriver && driver_version() == 0)) return 0;
+  if (code != cudaSuccess) (void)count_or_explain();
+  int usable = 0;
+  for (int index = 0; index < devices; ++index) {
+    int major = 0;
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index), "cudaDeviceGetAttribute", here());
+    if (10 * major >= oldest_capability) ++usable;
+  }
+  return usable;
 }
 
 int choose_device(int devices, const DeviceRequest& request, const char* visible) {

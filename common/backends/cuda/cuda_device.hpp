@@ -19,7 +19,8 @@ namespace rackproof::cuda {
 
 class Staging;
 
-/// GPUs that this process sees; 0 where there is no driver, or none that this runtime can use.
+/// GPUs that this process sees and rackproof has code for; 0 where there is no driver or no GPU. Throws Error where
+/// there are GPUs that cannot be used: a driver that is too old, a fabric that is not up.
 [[nodiscard]] int count_devices();
 
 /// Which of `devices` visible GPUs the rank takes: the only one where the environment gave each rank its own

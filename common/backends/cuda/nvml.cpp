@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <array>
+#include <limits>
 
 namespace rackproof::cuda {
 namespace {
@@ -146,6 +147,7 @@ std::optional<NvmlGpu::NvLinks> NvmlGpu::nvlinks() const {
   const nvml::Api& api = nvml_->api();
   NvLinks links;
   bool any = false;
+  bool counted = false;
   for (unsigned link = 0; link < nvml::most_nvlinks; ++link) {
     const auto active = ask<int>(api.nvlink_state, device_, link);
     if (!active) break;
@@ -154,11 +156,14 @@ std::optional<NvmlGpu::NvLinks> NvmlGpu::nvlinks() const {
     ++links.active;
     for (const int counter :
          {nvml::nvlink_replay, nvml::nvlink_recovery, nvml::nvlink_crc_flit, nvml::nvlink_crc_data}) {
-      links.errors +=
-          static_cast<double>(ask<unsigned long long>(api.nvlink_errors, device_, link, counter).value_or(0));
+      const auto errors = ask<unsigned long long>(api.nvlink_errors, device_, link, counter);
+      counted = counted || errors;
+      links.errors += static_cast<double>(errors.value_or(0));
     }
   }
   if (!any) return std::nullopt;
+  // Newer boards count elsewhere: what nobody counted is not 0.
+  if (!counted) links.errors = std::numeric_limits<double>::quiet_NaN();
   return links;
 }
 

@@ -239,13 +239,9 @@ ncclResult_t Communicator::enqueue(std::vector<Call> calls, cudaStream_t stream)
     const std::lock_guard lock(mutex_);
     ++in_flight_;
   }
-  const int state = cuda->enqueue(stream, &Batch::run, batch.get(), &Batch::discard);
-  if (state == cudaSuccess) {
-    (void)batch.release();
-    return ncclSuccess;
-  }
-  Batch::discard(batch.release());
-  return refuse_for_cuda(static_cast<cudaError_t>(state));
+  // It owns its argument from the start, and discards it where it refuses.
+  const int state = cuda->enqueue(stream, &Batch::run, batch.release(), &Batch::discard);
+  return state == cudaSuccess ? ncclSuccess : refuse_for_cuda(static_cast<cudaError_t>(state));
 }
 
 void Communicator::execute(const std::vector<Call>& calls) {
