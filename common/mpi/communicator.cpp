@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/core/consequence.hpp"
 #include "common/core/error.hpp"
 #include "common/mpi/pieces.hpp"
 
@@ -201,16 +202,28 @@ Error as_error(const std::exception_ptr& failure) {
   }
 }
 
+bool is_consequence(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const Consequence&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 }  // namespace
 
 void agree_on(const Communicator& communicator, std::exception_ptr failure) {
-  // The lowest rank that failed, and whether all did.
+  // The lowest rank that failed by itself, else the lowest that failed; and whether all did.
   const bool failed = failure != nullptr;
-  std::array<int, 2> lowest{failed ? communicator.rank() : communicator.size(), failed ? 1 : 0};
+  const int size = communicator.size();
+  const int own = failed ? communicator.rank() + (is_consequence(failure) ? size : 0) : 2 * size;
+  std::array<int, 2> lowest{own, failed ? 1 : 0};
   check(MPI_Allreduce(MPI_IN_PLACE, lowest.data(), 2, MPI_INT, MPI_MIN, communicator.handle()), "MPI_Allreduce");
-  const int teller = lowest[0];
+  if (lowest[0] == 2 * size) return;
+  const int teller = lowest[0] % size;
   const bool all_failed = lowest[1] == 1;
-  if (teller == communicator.size()) return;
 
   std::array<std::int64_t, 3> numbers{};  // exit code, code, rank
   std::array<std::string, 5> texts;       // domain, call, what, host, device

@@ -85,8 +85,8 @@ class Communicator {
 };
 
 /// Collective over `communicator`: runs `action` on this rank, then agrees. If it threw anywhere, every rank throws
-/// one and the same AgreedError: that of the lowest rank that failed, naming its host and rank. Use it around
-/// everything that can fail on one rank alone (allocation, verification, a file on rank 0), never around timed
+/// one and the same AgreedError: of the lowest rank that failed by itself (consequence.hpp), with host and rank. Use
+/// around everything that can fail on one rank alone (allocation, verification, a file on rank 0), never around timed
 /// operations.
 template <typename Action>
 void agree(const Communicator& communicator, Action&& action);

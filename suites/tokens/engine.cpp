@@ -5,6 +5,7 @@
 #include <cstring>
 #include <exception>
 
+#include "common/core/consequence.hpp"
 #include "common/core/error.hpp"
 
 namespace rackproof::tokens {
@@ -25,7 +26,9 @@ void fail_together(Device& device, Collective* group, Buffer& flag, const std::e
     device.copy_to_host(&failures, flag.data(), sizeof failures);
   }
   if (failure) std::rethrow_exception(failure);
-  if (failures > 0) throw infrastructure_error("another rank of the same model could not hold its part");
+  if (failures > 0) {
+    throw Consequence(infrastructure_error("another rank of the same model could not hold its part"));
+  }
 }
 
 }  // namespace

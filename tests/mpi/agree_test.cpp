@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/core/consequence.hpp"
 #include "common/core/error.hpp"
 #include "common/mpi/communicator.hpp"
 
@@ -65,6 +66,23 @@ TEST(Agree, the_lowest_rank_that_failed_is_the_one_that_is_told) {
   });
   ASSERT_TRUE(error.has_value());
   EXPECT_STREQ(error->what(), ("rank " + std::to_string(first) + " broke").c_str());
+}
+
+TEST(Agree, who_failed_by_itself_is_told_before_those_who_waited_for_it) {
+  const auto world = Communicator::world();
+  const int culprit = world.size() - 1;
+  const auto error = agreed(world, [&] {
+    if (world.rank() == culprit) throw infrastructure_error("its memory broke");
+    throw Consequence(infrastructure_error("somebody did not come"));
+  });
+  ASSERT_TRUE(error.has_value());
+  EXPECT_STREQ(error->what(), "its memory broke");
+  EXPECT_EQ(error->place().rank, culprit);
+  const auto alone = agreed(world, [&] {
+    if (world.rank() == culprit) throw Consequence(infrastructure_error("somebody did not come"));
+  });
+  ASSERT_TRUE(alone.has_value());
+  EXPECT_EQ(alone->place().rank, culprit);
 }
 
 TEST(Agree, keeps_a_place_that_is_already_known) {

@@ -11,6 +11,7 @@
 #include <numeric>
 #include <utility>
 
+#include "common/core/consequence.hpp"
 #include "common/core/units.hpp"
 
 namespace rackproof::nccl {
@@ -204,8 +205,8 @@ void Watch::look(double seconds) {
     try {
       nccl::check(library_, worst, "ncclCommGetAsyncError", place());
     } catch (const Error& error) {
-      throw Error(ExitCode::infrastructure, "nccl", error.code(), error.call(),
-                  fmt::format("while waiting for {}: {}", what, error.what()), error.place());
+      throw Consequence(Error(ExitCode::infrastructure, "nccl", error.code(), error.call(),
+                              fmt::format("while waiting for {}: {}", what, error.what()), error.place()));
     }
   }
   if (seconds > timeout_) give_up(seconds);
@@ -270,12 +271,12 @@ void Watch::give_up(double seconds) {
   const std::string what = describe();
   const std::string behind = who_is_behind();
   abort_all();
-  throw Error(
-      ExitCode::infrastructure, "nccl", 0, "",
-      fmt::format("the GPU was not done after {}; what it was last asked for by NCCL is {}{}; check the links of "
-                  "what is named (or allow more with --hang-timeout), then run again",
-                  format_duration(seconds), what, behind),
-      place());
+  throw Consequence(
+      Error(ExitCode::infrastructure, "nccl", 0, "",
+            fmt::format("the GPU was not done after {}; what it was last asked for by NCCL is {}{}; check the links of "
+                        "what is named (or allow more with --hang-timeout), then run again",
+                        format_duration(seconds), what, behind),
+            place()));
 }
 
 void Watch::watch_calls() {
