@@ -57,6 +57,20 @@ def processes_of(session):
     return found
 
 
+def holds_files(session):
+    """True while a process of the session may still hold a file or a lock: until its last thread has ended, which may be
+    after it has no program any more and its first thread is a zombie."""
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+            if int(fields[3]) == session and (fields[0] not in "ZX" or len(os.listdir(f"/proc/{entry}/task")) > 1):
+                return True
+        except OSError:
+            continue
+    return False
+
+
 def our_lines(stderr):
     """The lines of stderr that are rackproof's."""
     return [line for line in stderr.splitlines() if line.startswith("rackproof: ")]

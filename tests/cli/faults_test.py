@@ -37,7 +37,7 @@ class Kill(cli.TestCase):
                 pass
         job.wait()
         deadline = time.monotonic() + 30
-        while cli.processes_of(job.pid) and time.monotonic() < deadline:
+        while cli.holds_files(job.pid) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def test_kill_at_20_random_moments_loses_nothing_finished(self):

@@ -215,12 +215,6 @@ class Faults(TestCase):
                 self.assert_says(result, 75, *words, *self.part_of(1))
                 self.assertGreaterEqual(len(self.finished_cases()), 1)
 
-    def test_who_failed_is_named_and_not_who_waited(self):
-        """While the ranks agree on an algorithm, the sound one waits in NCCL, gives up, and fails too."""
-        result = self.measure(*self.PRODUCTS, "--gemm-algorithms", "tuned", "--hang-timeout", "3s", "--time-budget", "3s",
-                              env=fake("2xH100", "ecc@call=60@rank=1"))
-        self.assert_says(result, 75, "uncorrectable", *self.part_of(1))
-
     def test_memory_that_is_not_there(self):
         result = self.measure(*self.PRODUCTS, *self.LONG, env=fake("2xH100", "out_of_memory@malloc=9@rank=1"))
         self.assertEqual(result.returncode, 75, result.stderr + result.stdout)
