@@ -27,6 +27,7 @@ const Backend& choose_device_backend(const std::vector<std::unique_ptr<Backend>>
     if (backend->device_priority() == 0) continue;
     known += ", " + backend->name();
     if (kind == backend->name()) return *backend;
+    if (kind != "auto") continue;  // nobody asks whether those work that are not wanted
     if (backend->devices_present() > 0 && (best == nullptr || backend->device_priority() > best->device_priority())) {
       best = backend.get();
     }

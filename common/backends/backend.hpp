@@ -30,7 +30,7 @@ class Backend {
   [[nodiscard]] virtual std::string name() const = 0;  ///< the folder's name
   /// How much `--device auto` likes it: the highest that has devices wins. 0: it has no devices.
   [[nodiscard]] virtual int device_priority() const { return 0; }
-  /// Devices of this kind on this node; 0 where there are none.
+  /// Devices of this kind on this node; 0 where there are none. Throws Error where there are some that cannot be used.
   [[nodiscard]] virtual int devices_present() const { return 0; }
   /// Throws Error where it has no devices to open.
   [[nodiscard]] virtual std::unique_ptr<Device> open_device(const DeviceRequest& request) const;
