@@ -30,7 +30,7 @@
 #include "suites/gemm/shapes.hpp"
 #include "suites/gemm/workload.hpp"
 #include "suites/suite.hpp"
-#include "tests/bench/host_world.hpp"
+#include "tests/bench/bench_world.hpp"
 
 namespace {
 
@@ -177,7 +177,7 @@ int run(int argc, char** argv) {
   }
   const std::regex wanted(pattern);
 
-  HostWorld host;
+  BenchWorld host("host");
   auto& [world, steady, clock, backends, platform, device, collective] = host;
   Options options;
   options.cold_buffers = !hot;
@@ -233,12 +233,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  const mpi::Session session(argc, argv);
-  try {
-    return run(argc, argv);
-  } catch (const Error& error) {
-    fmt::print(stderr, "gemm_bench: {}\n", error.line());
-    return static_cast<int>(error.exit_code());
-  }
-}
+int main(int argc, char** argv) { return run_benchmark("gemm_bench", argc, argv, run); }

@@ -26,7 +26,7 @@
 #include "common/mpi/global_clock.hpp"
 #include "common/stats/order_statistics.hpp"
 #include "suites/suite.hpp"
-#include "tests/bench/host_world.hpp"
+#include "tests/bench/bench_world.hpp"
 
 namespace {
 
@@ -80,7 +80,7 @@ int run(int argc, char** argv) {
   }
   const std::regex wanted(pattern);
 
-  HostWorld host;
+  BenchWorld host("host");
   auto& [world, steady, clock, backends, platform, device, collective] = host;
   const auto suites = make_all_suites();
   Options options;
@@ -129,12 +129,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  const mpi::Session session(argc, argv);
-  try {
-    return run(argc, argv);
-  } catch (const Error& error) {
-    fmt::print(stderr, "harness_bench: {}\n", error.line());
-    return static_cast<int>(error.exit_code());
-  }
-}
+int main(int argc, char** argv) { return run_benchmark("harness_bench", argc, argv, run); }

@@ -10,10 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "common/backends/cuda/cuda_device.hpp"
 #include "common/backends/cuda/handles.hpp"
 #include "common/core/units.hpp"
 #include "common/stats/order_statistics.hpp"
-#include "tests/device/gpu_world.hpp"
+#include "tests/bench/bench_world.hpp"
 
 using namespace rackproof;
 
@@ -27,7 +28,7 @@ void require(ncclResult_t result, const char* call) {
 /// NCCL's own communicator over all ranks.
 class Bare {
  public:
-  explicit Bare(GpuWorld& gpus) : stream_(gpus.gpu().stream()) {
+  explicit Bare(BenchWorld& gpus) : stream_(dynamic_cast<cuda::CudaDevice&>(*gpus.device).stream()) {
     ncclUniqueId id{};
     if (gpus.world.is_root()) require(ncclGetUniqueId(&id), "ncclGetUniqueId");
     std::string text(id.internal, sizeof id.internal);
@@ -54,7 +55,7 @@ struct Arguments {
 
 /// Seconds a call, of a row of `calls`, of the slowest rank: as nccl-tests has it, by the host's clock.
 template <typename Call>
-double row(GpuWorld& gpus, int calls, Call call) {
+double row(BenchWorld& gpus, int calls, Call call) {
   gpus.device->synchronize();
   gpus.world.barrier();
   const double begin = gpus.steady.now();
@@ -65,7 +66,7 @@ double row(GpuWorld& gpus, int calls, Call call) {
   return seconds;
 }
 
-void compare(GpuWorld& gpus, Bare& bare, std::int64_t bytes, int rounds) {
+void compare(BenchWorld& gpus, Bare& bare, std::int64_t bytes, int rounds) {
   const auto count = static_cast<std::size_t>(bytes) / sizeof(float);
   const auto send = gpus.device->allocate(count * sizeof(float));
   const auto receive = gpus.device->allocate(count * sizeof(float));
@@ -109,7 +110,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error);
   }
-  GpuWorld gpus;
+  BenchWorld gpus("cuda");
   Bare bare(gpus);
   if (gpus.world.is_root()) {
     fmt::print("{} x {}, {}, {} rounds\n{:>8} {:>12} {:>12} {:>8} {:>12}\n", gpus.world.size(), gpus.device->name(),
@@ -125,12 +126,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  const mpi::Session session(argc, argv);
-  try {
-    return run(argc, argv);
-  } catch (const Error& error) {
-    fmt::print(stderr, "all_reduce_against_nccl: {}\n", error.line());
-    return static_cast<int>(error.exit_code());
-  }
-}
+int main(int argc, char** argv) { return run_benchmark("all_reduce_against_nccl", argc, argv, run); }

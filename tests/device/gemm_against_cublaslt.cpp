@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "common/backends/cuda/cuda_device.hpp"
 #include "common/backends/cuda/handles.hpp"
 #include "common/core/float16.hpp"
 #include "common/core/random.hpp"
@@ -21,7 +22,7 @@
 #include "common/measure/sampler.hpp"
 #include "common/stats/order_statistics.hpp"
 #include "suites/gemm/workload.hpp"
-#include "tests/device/gpu_world.hpp"
+#include "tests/bench/bench_world.hpp"
 
 using namespace rackproof;
 
@@ -233,6 +234,8 @@ class Bare {
   std::unique_ptr<Buffer> a_, b_, c_;
 };
 
+cuda::CudaDevice& gpu_of(const BenchWorld& gpus) { return dynamic_cast<cuda::CudaDevice&>(*gpus.device); }
+
 struct Arguments {
   int rounds = 10;
   int steps = 20;
@@ -240,8 +243,8 @@ struct Arguments {
   std::vector<std::int64_t> sizes{1024, 2048, 4096, 8192};
 };
 
-void compare(const gemm::Product& product, GpuWorld& gpus, const Context& context, const Arguments& arguments) {
-  Bare bare(product, gpus.gpu(), context.options.cold_buffers);
+void compare(const gemm::Product& product, BenchWorld& gpus, const Context& context, const Arguments& arguments) {
+  Bare bare(product, gpu_of(gpus), context.options.cold_buffers);
   const auto workload = gemm::make_workload(product, context);
   std::vector<double> bare_times;
   std::vector<double> suite_times;
@@ -286,7 +289,7 @@ int run(int argc, char** argv) {
     return app.exit(error);
   }
   const std::regex wanted(arguments.pattern);
-  GpuWorld gpus;
+  BenchWorld gpus("cuda");
   if (gpus.world.size() != 1) throw usage_error("one rank compares; start it alone, or with mpirun -n 1");
   Options options;
   const Context context{*gpus.device, *gpus.collective, gpus.platform, options};
@@ -310,12 +313,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  const mpi::Session session(argc, argv);
-  try {
-    return run(argc, argv);
-  } catch (const Error& error) {
-    fmt::print(stderr, "gemm_against_cublaslt: {}\n", error.line());
-    return static_cast<int>(error.exit_code());
-  }
-}
+int main(int argc, char** argv) { return run_benchmark("gemm_against_cublaslt", argc, argv, run); }

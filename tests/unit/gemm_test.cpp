@@ -15,6 +15,7 @@
 #include "suites/gemm/shapes.hpp"
 #include "suites/gemm/workload.hpp"
 #include "suites/suite.hpp"
+#include "tests/fakes/one_rank.hpp"
 
 namespace rackproof {
 
@@ -103,24 +104,6 @@ class SpoilingDevice final : public Device {
   std::vector<std::byte> before_;  ///< C as it was before the product
 };
 
-class NoCollective final : public Collective {
- public:
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
-  std::string implementation() const override { return "none"; }
-  void all_reduce(const void* send, void* receive, std::size_t count, DataType type, Reduction) override {
-    std::memcpy(receive, send, bytes_of(count, type));
-  }
-  void reduce(const void*, void*, std::size_t, DataType, int, Reduction) override {}
-  void reduce_scatter(const void*, void*, std::size_t, DataType, Reduction) override {}
-  void all_to_all(const void*, void*, std::size_t, DataType) override {}
-  void all_gather(const void*, void*, std::size_t, DataType) override {}
-  void broadcast(void*, std::size_t, DataType, int) override {}
-  void send_recv(const void*, int, void*, int, std::size_t, DataType) override {}
-  void barrier() override {}
-  std::unique_ptr<Collective> split(int) override { return nullptr; }
-};
-
 class GemmOnHost : public ::testing::Test {
  protected:
   GemmOnHost()
@@ -145,7 +128,7 @@ class GemmOnHost : public ::testing::Test {
 
   std::vector<std::unique_ptr<Backend>> backends_;
   std::unique_ptr<Device> device_;
-  NoCollective collective_;
+  OneRank collective_{*device_};
   Platform platform_;
 };
 

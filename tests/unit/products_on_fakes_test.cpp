@@ -13,6 +13,7 @@
 #include "suites/gemm/shapes.hpp"
 #include "suites/gemm/workload.hpp"
 #include "suites/suite.hpp"
+#include "tests/fakes/one_rank.hpp"
 
 namespace rackproof::cuda {
 namespace {
@@ -22,25 +23,9 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
 
-/// One rank.
-class Alone final : public Collective {
- public:
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
-  std::string implementation() const override { return "one rank"; }
-  void all_reduce(const void* send, void* receive, std::size_t count, DataType type, Reduction) override {
-    device->copy(receive, send, bytes_of(count, type));
-  }
-  void reduce(const void*, void*, std::size_t, DataType, int, Reduction) override {}
-  void reduce_scatter(const void*, void*, std::size_t, DataType, Reduction) override {}
-  void all_to_all(const void*, void*, std::size_t, DataType) override {}
-  void all_gather(const void*, void*, std::size_t, DataType) override {}
-  void broadcast(void*, std::size_t, DataType, int) override {}
-  void send_recv(const void*, int, void*, int, std::size_t, DataType) override {}
-  void barrier() override {}
-  std::unique_ptr<Collective> split(int) override { return nullptr; }
-  Device* device = nullptr;
-};
+/// Where open() fails.
+constexpr const char* own_process =
+    "each test needs a process of its own, as ctest gives it, and no RACKPROOF_FAKE_GPUS";
 
 class ProductsOnFakes : public ::testing::Test {
  protected:
@@ -49,7 +34,7 @@ class ProductsOnFakes : public ::testing::Test {
     ::setenv("RACKPROOF_FAKE_GPUS", (std::string("1x") + kind).c_str(), 0);
     ::setenv("RACKPROOF_FAKE_MEMORY", "256MiB", 0);
     device_ = std::make_unique<CudaDevice>(DeviceRequest{.local_rank = 0, .ranks_on_node = 1, .threads = 1});
-    collective_.device = device_.get();
+    collective_ = std::make_unique<OneRank>(*device_);
     return device_->name().find(kind) != std::string::npos;
   }
 
@@ -66,7 +51,7 @@ class ProductsOnFakes : public ::testing::Test {
         continue;
       }
       ASSERT_THAT(reason, IsEmpty()) << name;
-      const auto workload = gemm::make_workload(product, {*device_, collective_, platform, options});
+      const auto workload = gemm::make_workload(product, {*device_, *collective_, platform, options});
       for (int step = 0; step < 2; ++step) {
         workload->prepare();
         workload->step();
@@ -84,11 +69,11 @@ class ProductsOnFakes : public ::testing::Test {
   }
 
   std::unique_ptr<CudaDevice> device_;
-  Alone collective_;
+  std::unique_ptr<OneRank> collective_;
 };
 
 TEST_F(ProductsOnFakes, of_hopper_are_right_in_every_type_and_layout) {
-  if (!open("H100")) GTEST_SKIP() << "another GPU";
+  ASSERT_TRUE(open("H100")) << own_process;
   expect_sound("f64,f32,tf32,f16,bf16", {{64, 64, 64}, {33, 35, 37}, {1, 200, 100}});
   expect_sound("f8", {{64, 64, 128}, {1, 48, 80}, {130, 272, 304}});
   expect_sound("f8-block", {{64, 64, 128}, {132, 272, 304}});
@@ -96,13 +81,13 @@ TEST_F(ProductsOnFakes, of_hopper_are_right_in_every_type_and_layout) {
 }
 
 TEST_F(ProductsOnFakes, of_blackwell_are_right_in_the_types_that_hopper_lacks) {
-  if (!open("B200")) GTEST_SKIP() << "another GPU";
+  ASSERT_TRUE(open("B200")) << own_process;
   expect_sound("f8,mxf8,nvf4", {{64, 64, 128}, {1, 48, 96}, {130, 272, 352}});
   EXPECT_THAT(refusal("f8-block"), HasSubstr("Hopper"));
 }
 
 TEST_F(ProductsOnFakes, of_types_that_the_chip_lacks_are_refused_with_the_reason) {
-  if (!open("H100")) GTEST_SKIP() << "another GPU";
+  ASSERT_TRUE(open("H100")) << own_process;
   EXPECT_THAT(refusal("mxf8"), HasSubstr("compute capability 10.0; this one has 9.0"));
   EXPECT_THAT(refusal("nvf4"), HasSubstr("f4e2m1 needs"));
   EXPECT_THAT(refusal("f8-block", {1, 64, 128}), HasSubstr("m in multiples of 4"));
@@ -117,18 +102,18 @@ TEST_F(ProductsOnFakes, of_types_that_the_chip_lacks_are_refused_with_the_reason
 }
 
 TEST_F(ProductsOnFakes, of_ampere_have_no_f8) {
-  if (!open("A100")) GTEST_SKIP() << "another GPU";
+  ASSERT_TRUE(open("A100")) << own_process;
   EXPECT_THAT(refusal("f8"), HasSubstr("8.9"));
   expect_sound("bf16,i8", {{32, 32, 32}});
 }
 
 TEST_F(ProductsOnFakes, can_be_tuned) {
-  if (!open("B200")) GTEST_SKIP() << "another GPU";
+  ASSERT_TRUE(open("B200")) << own_process;
   expect_sound("f32,nvf4", {{64, 64, 128}}, true);
 }
 
 TEST_F(ProductsOnFakes, take_weights_that_are_given_transposed) {
-  if (!open("H100")) GTEST_SKIP() << "another GPU";
+  ASSERT_TRUE(open("H100")) << own_process;
   MatmulProblem problem;
   problem.m = 2;
   problem.n = 3;
