@@ -32,4 +32,12 @@ namespace rackproof {
   return static_cast<std::uint16_t>(sign | ((rounded - 0x38000000U) >> 13U));
 }
 
+/// binary16. Not a plain integer, so that bf16_bits is another type.
+struct Half {
+  std::uint16_t bits = 0;
+  friend bool operator==(const Half&, const Half&) = default;
+};
+[[nodiscard]] inline Half to_f16(float value) { return {to_f16_bits(value)}; }
+[[nodiscard]] inline float from_f16(Half value) { return from_f16_bits(value.bits); }
+
 }  // namespace rackproof

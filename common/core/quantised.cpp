@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "common/core/error.hpp"
+#include "common/core/float8.hpp"
 #include "common/core/small_floats.hpp"
 
 namespace rackproof {
@@ -21,7 +22,7 @@ bool is_nibbles(Scaling scaling) { return scaling == Scaling::nv; }
 const std::array<float, 256>& e4m3_values() {
   static const std::array<float, 256> values = [] {
     std::array<float, 256> table{};
-    for (std::size_t code = 0; code < table.size(); ++code) table[code] = from_e4m3(static_cast<std::uint8_t>(code));
+    for (std::size_t code = 0; code < table.size(); ++code) table[code] = from_f8e4m3(static_cast<std::uint8_t>(code));
     return table;
   }();
   return values;
@@ -71,14 +72,14 @@ float choose_scale(Quantised& matrix, std::size_t at, float largest) {
       matrix.scale_codes[at] = to_ue8m0(largest / largest_e4m3);
       return from_ue8m0(matrix.scale_codes[at]);
     default:
-      matrix.scale_codes[at] = to_e4m3(largest / largest_e2m1 / matrix.matrix_scale);
+      matrix.scale_codes[at] = to_f8e4m3(largest / largest_e2m1 / matrix.matrix_scale);
       return e4m3_values()[matrix.scale_codes[at]] * matrix.matrix_scale;
   }
 }
 
 void store(Quantised& matrix, std::int64_t row, std::int64_t column, float value) {
   if (!is_nibbles(matrix.scaling)) {
-    matrix.elements[static_cast<std::size_t>(row * matrix.k + column)] = to_e4m3(value);
+    matrix.elements[static_cast<std::size_t>(row * matrix.k + column)] = to_f8e4m3(value);
     return;
   }
   std::uint8_t& both = matrix.elements[static_cast<std::size_t>(row * matrix.row_bytes() + column / 2)];

@@ -49,7 +49,7 @@
 
 #include "common/backends/device.hpp"
 #include "common/core/bfloat16.hpp"
-#include "common/core/small_floats.hpp"
+#include "common/core/float16.hpp"
 
 namespace rackproof::gemm {
 

@@ -14,6 +14,7 @@
 #include "common/core/clock.hpp"
 #include "common/core/digest.hpp"
 #include "common/core/error.hpp"
+#include "common/core/float16.hpp"
 #include "common/core/quantised.hpp"
 #include "common/core/random.hpp"
 #include "common/core/small_floats.hpp"

@@ -17,6 +17,7 @@
 #include "common/core/bfloat16.hpp"
 #include "common/core/quantised.hpp"
 #include "common/core/random.hpp"
+#include "common/core/small_floats.hpp"
 
 namespace rackproof::gemm {
 namespace {

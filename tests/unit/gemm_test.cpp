@@ -11,6 +11,7 @@
 
 #include "common/backends/backend.hpp"
 #include "common/core/error.hpp"
+#include "common/core/float16.hpp"
 #include "common/core/small_floats.hpp"
 #include "suites/gemm/shapes.hpp"
 #include "suites/gemm/workload.hpp"

@@ -10,6 +10,9 @@
 #include <limits>
 #include <vector>
 
+#include "common/core/float16.hpp"
+#include "common/core/float8.hpp"
+
 namespace rackproof {
 namespace {
 
@@ -54,13 +57,13 @@ const std::vector<Codec>& codecs() {
                                       {"e4m3",
                                        {4, 3, 7, false, true},
                                        256,
-                                       [](unsigned code) { return from_e4m3(static_cast<std::uint8_t>(code)); },
-                                       [](float value) -> unsigned { return to_e4m3(value); }},
+                                       [](unsigned code) { return from_f8e4m3(static_cast<std::uint8_t>(code)); },
+                                       [](float value) -> unsigned { return to_f8e4m3(value); }},
                                       {"e5m2",
                                        {5, 2, 15, true, false},
                                        256,
-                                       [](unsigned code) { return from_e5m2(static_cast<std::uint8_t>(code)); },
-                                       [](float value) -> unsigned { return to_e5m2(value); }},
+                                       [](unsigned code) { return from_f8e5m2(static_cast<std::uint8_t>(code)); },
+                                       [](float value) -> unsigned { return to_f8e5m2(value); }},
                                       {"e2m1",
                                        {2, 1, 1, false, false},
                                        16,
@@ -108,16 +111,16 @@ TEST(SmallFloats, what_is_too_large_saturates_or_is_infinite_and_nan_stays_nan) 
   for (const float huge : {1e30F, infinity}) {
     EXPECT_EQ(from_f16(to_f16(huge)), infinity);
     EXPECT_EQ(from_f16(to_f16(-huge)), -infinity);
-    EXPECT_EQ(from_e4m3(to_e4m3(huge)), 448.0F);
-    EXPECT_EQ(from_e4m3(to_e4m3(-huge)), -448.0F);
-    EXPECT_EQ(from_e5m2(to_e5m2(huge)), 57344.0F);
+    EXPECT_EQ(from_f8e4m3(to_f8e4m3(huge)), 448.0F);
+    EXPECT_EQ(from_f8e4m3(to_f8e4m3(-huge)), -448.0F);
+    EXPECT_EQ(from_f8e5m2(to_f8e5m2(huge)), 57344.0F);
     EXPECT_EQ(from_e2m1(to_e2m1(-huge)), -6.0F);
   }
   EXPECT_EQ(from_f16(to_f16(65519.0F)), 65504.0F);
   EXPECT_EQ(from_f16(to_f16(65520.0F)), infinity);
   EXPECT_TRUE(std::isnan(from_f16(to_f16(not_a_number))));
-  EXPECT_TRUE(std::isnan(from_e4m3(to_e4m3(-not_a_number))));
-  EXPECT_TRUE(std::isnan(from_e5m2(to_e5m2(not_a_number))));
+  EXPECT_TRUE(std::isnan(from_f8e4m3(to_f8e4m3(-not_a_number))));
+  EXPECT_TRUE(std::isnan(from_f8e5m2(to_f8e5m2(not_a_number))));
   EXPECT_EQ(from_e2m1(to_e2m1(not_a_number)), 6.0F) << "e2m1 has no NaN";
 }
 
