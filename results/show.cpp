@@ -4,15 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cmath>
-#include <limits>
-#include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <regex>
 #include <set>
-#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -20,6 +15,8 @@
 #include "common/core/error.hpp"
 #include "common/core/units.hpp"
 #include "common/stats/order_statistics.hpp"
+#include "results/case_summary.hpp"
+#include "results/head_lines.hpp"
 #include "results/links.hpp"
 #include "results/part_file.hpp"
 #include "results/quantile_table.hpp"
@@ -31,102 +28,10 @@
 namespace rackproof::results {
 namespace {
 
-constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 /// A case is marked as late where more than this share of the samples of some rank started late.
 constexpr double late_share = 0.05;
 
 // ---- numbers ----
-
-/// The median of some times and, where there are enough of them, its 95 % interval. s.
-struct Middle {
-  double median = unknown;
-  double low = unknown;
-  double high = unknown;
-};
-
-Middle middle_of(std::span<const double> times) {
-  Middle middle;
-  if (times.empty()) return middle;
-  middle.median = stats::median(times);
-  if (const auto interval = stats::median_interval(times, 0.95, stats::effective_sample_size(times))) {
-    middle.low = interval->low;
-    middle.high = interval->high;
-  }
-  return middle;
-}
-
-struct RankSummary {
-  std::int32_t samples = 0;
-  Middle time;
-  double late = 0.0;  ///< share of its samples
-  double verify_error = unknown;
-  std::uint64_t digest = 0;
-};
-
-struct CaseSummary {
-  std::vector<RankSummary> ranks;
-  std::int32_t fewest = 0;  ///< samples of a rank
-  std::int32_t most = 0;
-  Middle time;              ///< collective: of the job; otherwise of the typical rank
-  std::size_t slowest = 0;  ///< rank with the largest median; collective: not set
-  double late = 0.0;        ///< share of the rank that was late most often
-  std::uint8_t flags = 0;   ///< of any sample of any rank
-};
-
-RankSummary summary_of_rank(const RankBlock& block, std::size_t row, std::uint8_t& all_flags) {
-  RankSummary rank;
-  rank.samples = block.samples[row];
-  const auto count = static_cast<std::size_t>(rank.samples);
-  const std::size_t offset = row * static_cast<std::size_t>(block.columns);
-  rank.time = middle_of(std::span(block.time).subspan(offset, count));
-  const auto flags = std::span(block.flags).subspan(offset, count);
-  const auto late = std::count_if(flags.begin(), flags.end(), [](auto f) { return (f & schema::flag_late) != 0; });
-  for (const std::uint8_t f : flags) all_flags |= f;
-  rank.late = count == 0 ? 0.0 : static_cast<double>(late) / static_cast<double>(count);
-  rank.verify_error = block.verify_error[row];
-  rank.digest = block.digest[row];
-  return rank;
-}
-
-CaseSummary summarise(const ResultFile& file, std::size_t suite, std::size_t which) {
-  CaseSummary summary;
-  const auto ranks = static_cast<int>(file.header().ranks.size());
-  const int step = file.ranks_per_block();
-  for (int first = 0; first < ranks; first += step) {
-    const RankBlock block = file.block(suite, which, first, std::min(step, ranks - first));
-    for (std::size_t row = 0; row < block.samples.size(); ++row) {
-      summary.ranks.push_back(summary_of_rank(block, row, summary.flags));
-    }
-  }
-  // Where ranks meet in pairs, those without a partner have no samples.
-  const bool pairs = file.header().suites[suite].pairs;
-  summary.fewest = std::numeric_limits<std::int32_t>::max();
-  for (const RankSummary& rank : summary.ranks) {
-    if (rank.samples > 0 || !pairs) summary.fewest = std::min(summary.fewest, rank.samples);
-    summary.most = std::max(summary.most, rank.samples);
-  }
-  summary.fewest = std::min(summary.fewest, summary.most);
-  for (const RankSummary& rank : summary.ranks) summary.late = std::max(summary.late, rank.late);
-  if (file.header().suites[suite].cases[which].collective) {
-    summary.time = middle_of(file.figure_time(suite, which));
-    return summary;
-  }
-  // The typical rank: the median over ranks of what each says of itself.
-  const auto over_ranks = [&](double Middle::*member) {
-    std::vector<double> values;
-    for (const RankSummary& rank : summary.ranks) values.push_back(rank.time.*member);
-    return stats::median(values);
-  };
-  summary.time = {over_ranks(&Middle::median), over_ranks(&Middle::low), over_ranks(&Middle::high)};
-  double largest = -1.0;
-  for (std::size_t r = 0; r < summary.ranks.size(); ++r) {
-    if (summary.ranks[r].time.median > largest) {
-      largest = summary.ranks[r].time.median;
-      summary.slowest = r;
-    }
-  }
-  return summary;
-}
 
 /// "-0.4 +1.2": the interval's ends against the median, in percent.
 std::string format_interval(const Middle& middle) {
@@ -252,10 +157,6 @@ class Page {
 
   static void add_message(Table& table, const CaseOutcome& outcome) {
     if (!outcome.message.empty()) table.add_note(outcome.message);
-  }
-
-  static bool is_measured(const CaseOutcome& outcome) {
-    return outcome.status != Status::not_run && outcome.status != Status::skipped;
   }
 
   std::string case_table(std::size_t suite, const Group& group) {
@@ -390,134 +291,9 @@ class Page {
 
 // ---- the head of the page ----
 
-/// "16 x NVIDIA H100, 1 x NVIDIA A100": texts with their counts, most frequent first; at most `limit` of them.
-std::string counted(const std::vector<std::string>& texts, std::size_t limit) {
-  std::map<std::string, std::size_t> counts;
-  for (const std::string& text : texts) ++counts[text.empty() ? "unknown" : text];
-  std::vector<std::pair<std::string, std::size_t>> order(counts.begin(), counts.end());
-  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
-  std::string out;
-  for (std::size_t i = 0; i < order.size() && i < limit; ++i) {
-    out += fmt::format("{}{} x {}", i == 0 ? "" : ", ", order[i].second, order[i].first);
-  }
-  if (order.size() > limit) out += fmt::format(" and {} other kinds", order.size() - limit);
-  return out;
-}
-
-std::string machine_line(const std::vector<RankHeader>& ranks) {
-  std::vector<std::string> hosts;
-  for (const RankHeader& rank : ranks) {
-    if (std::find(hosts.begin(), hosts.end(), rank.hostname) == hosts.end()) hosts.push_back(rank.hostname);
-  }
-  constexpr std::size_t limit = 4;
-  std::string names = fmt::format(
-      "{}", fmt::join(hosts.begin(), hosts.begin() + static_cast<std::ptrdiff_t>(std::min(limit, hosts.size())), ", "));
-  if (hosts.size() > limit) names += ", ...";
-  return fmt::format("{} node{} ({}), {} rank{}", hosts.size(), hosts.size() == 1 ? "" : "s", names, ranks.size(),
-                     ranks.size() == 1 ? "" : "s");
-}
-
-/// The labels, "key=value, ...": JSON, or TOML's plain `key = "value"` lines, which are shown as they are.
-std::string labels_line(const std::string& text) {
-  const nlohmann::ordered_json json = nlohmann::ordered_json::parse(text, nullptr, false);
-  std::string out;
-  if (json.is_object()) {
-    for (const auto& [key, value] : json.items()) {
-      out += fmt::format("{}{}={}", out.empty() ? "" : ", ", key,
-                         value.is_string() ? value.get<std::string>() : value.dump());
-    }
-    return out;
-  }
-  for (const char c : text) out += c == '\n' ? ' ' : c;
-  return out;
-}
-
-/// Those of the libraries in the process that decide a figure, by the beginning of their file names.
-struct NamedLibrary {
-  std::string_view file;
-  std::string_view name;
-};
-constexpr std::array<NamedLibrary, 9> named_libraries{{{"libmpi.", "MPI"},
-                                                       {"libmpich.", "MPICH"},
-                                                       {"libdnnl.", "oneDNN"},
-                                                       {"libopenblas", "OpenBLAS"},
-                                                       {"libcublasLt.", "cuBLASLt"},
-                                                       {"libcudart.", "CUDA runtime"},
-                                                       {"libnccl.", "NCCL"},
-                                                       {"libgomp.", "libgomp"},
-                                                       {"libhdf5", "HDF5"}}};
-
-/// "Open MPI v4.1.4, package: ..." -> "Open MPI v4.1.4"; "2.6.3" -> "NAME 2.6.3".
-std::string short_version(std::string_view name, std::string_view version) {
-  if (version.empty()) return std::string(name);
-  const std::size_t digit = version.find_first_of("0123456789");
-  if (digit == std::string_view::npos) return fmt::format("{} {}", name, version);
-  const std::string_view through_number = version.substr(0, version.find_first_of(" ,;\t\n", digit));
-  const bool has_name = std::isalpha(static_cast<unsigned char>(version.front())) != 0 && digit > 1;
-  return has_name ? std::string(through_number) : fmt::format("{} {}", name, through_number);
-}
-
-/// One entry a node: {"libraries": [{"path", "version", ...}], ...}; or such a list itself. Empty where not understood.
-std::vector<std::string> library_names(const nlohmann::json& process) {
-  std::vector<std::string> names;
-  const nlohmann::json& list = process.is_object() && process.contains("libraries") ? process["libraries"] : process;
-  if (!list.is_array()) return names;
-  for (const NamedLibrary& named : named_libraries) {
-    for (const nlohmann::json& library : list) {
-      if (!library.is_object() || !library.contains("path") || !library["path"].is_string()) continue;
-      const auto& path = library["path"].get_ref<const std::string&>();
-      const std::string_view file = std::string_view(path).substr(path.rfind('/') + 1);
-      if (!file.starts_with(named.file)) continue;
-      const bool versioned = library.contains("version") && library["version"].is_string();
-      names.push_back(short_version(named.name, versioned ? library["version"].get<std::string>() : ""));
-      break;
-    }
-  }
-  return names;
-}
-
-std::string libraries_line(const std::string& text) {
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_array() || json.empty()) return {};
-  const bool by_node = json.front().is_object() && json.front().contains("libraries");
-  const std::vector<std::string> names = library_names(by_node ? json.front() : json);
-  std::string out = fmt::format("{}", fmt::join(names, ", "));
-  if (by_node &&
-      std::any_of(json.begin(), json.end(), [&](const nlohmann::json& node) { return library_names(node) != names; })) {
-    out += " on the first node; NOT the same on all nodes";
-  }
-  return out;
-}
-
 std::string head(const ResultFile& file) {
-  const RunHeader& header = file.header();
-  std::vector<std::pair<std::string, std::string>> lines;
-  lines.emplace_back(
-      "run", fmt::format("{}  {}  {} {}", header.run_id, header.date, header.software, header.software_version));
-  lines.emplace_back("machine", machine_line(header.ranks));
-  std::set<std::pair<std::string, std::string>> known;  // ranks may share a device
-  std::vector<std::string> devices;
-  for (const RankHeader& rank : header.ranks) {
-    if (known.emplace(rank.hostname, rank.device_id).second) devices.push_back(rank.device_name);
-  }
-  lines.emplace_back("devices", counted(devices, 3));
-  const auto provenance = [&](const char* key) {
-    const auto found = header.provenance.find(key);
-    return found != header.provenance.end() ? found->second : std::string{};
-  };
-  if (const std::string libraries = libraries_line(provenance("libraries")); !libraries.empty()) {
-    lines.emplace_back("libraries", libraries);
-  }
-  if (const std::string labels = labels_line(provenance("labels")); !labels.empty())
-    lines.emplace_back("labels", labels);
-  if (header.device_fake) lines.emplace_back("WARNING", "made with a fake device: no figure here is a measurement");
-  if (file.unfinished()) {
-    lines.emplace_back("unfinished", "the run goes on or broke off ('rackproof recover' makes a result file of it)");
-  } else if (header.recovered) {
-    lines.emplace_back("recovered", "from a run that broke off");
-  }
   std::string text;
-  for (const auto& [key, value] : lines) {
+  for (const auto& [key, value] : head_lines(file)) {
     std::string label = fmt::format("{:<11}", key);
     for (const std::string& part : wrap(printable(value, 1000), page_width - label.size())) {
       text += label + part + "\n";

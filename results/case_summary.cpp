@@ -1,0 +1,102 @@
+#include "results/case_summary.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "common/stats/order_statistics.hpp"
+
+namespace rackproof::results {
+namespace {
+
+Middle middle_of(std::span<const double> times) {
+  Middle middle;
+  if (times.empty()) return middle;
+  middle.median = stats::median(times);
+  if (const auto interval = stats::median_interval(times, 0.95, stats::effective_sample_size(times))) {
+    middle.low = interval->low;
+    middle.high = interval->high;
+  }
+  return middle;
+}
+
+RankSummary summary_of_rank(const RankBlock& block, std::size_t row, std::uint8_t& all_flags) {
+  RankSummary rank;
+  rank.samples = block.samples[row];
+  const auto count = static_cast<std::size_t>(rank.samples);
+  const std::size_t offset = row * static_cast<std::size_t>(block.columns);
+  rank.time = middle_of(std::span(block.time).subspan(offset, count));
+  const auto flags = std::span(block.flags).subspan(offset, count);
+  const auto late = std::count_if(flags.begin(), flags.end(), [](auto f) { return (f & schema::flag_late) != 0; });
+  for (const std::uint8_t f : flags) all_flags |= f;
+  rank.late = count == 0 ? 0.0 : static_cast<double>(late) / static_cast<double>(count);
+  rank.verify_error = block.verify_error[row];
+  rank.digest = block.digest[row];
+  return rank;
+}
+
+}  // namespace
+
+CaseSummary summarise(const ResultFile& file, std::size_t suite, std::size_t which) {
+  CaseSummary summary;
+  const auto ranks = static_cast<int>(file.header().ranks.size());
+  const int step = file.ranks_per_block();
+  for (int first = 0; first < ranks; first += step) {
+    const RankBlock block = file.block(suite, which, first, std::min(step, ranks - first));
+    for (std::size_t row = 0; row < block.samples.size(); ++row) {
+      summary.ranks.push_back(summary_of_rank(block, row, summary.flags));
+    }
+  }
+  // Where ranks meet in pairs, those without a partner have no samples.
+  const bool pairs = file.header().suites[suite].pairs;
+  summary.fewest = std::numeric_limits<std::int32_t>::max();
+  for (const RankSummary& rank : summary.ranks) {
+    if (rank.samples > 0 || !pairs) summary.fewest = std::min(summary.fewest, rank.samples);
+    summary.most = std::max(summary.most, rank.samples);
+  }
+  summary.fewest = std::min(summary.fewest, summary.most);
+  for (const RankSummary& rank : summary.ranks) summary.late = std::max(summary.late, rank.late);
+  if (file.header().suites[suite].cases[which].collective) {
+    summary.time = middle_of(file.figure_time(suite, which));
+    return summary;
+  }
+  // The typical rank: the median over ranks of what each says of itself.
+  const auto over_ranks = [&](double Middle::*member) {
+    std::vector<double> values;
+    for (const RankSummary& rank : summary.ranks) values.push_back(rank.time.*member);
+    return stats::median(values);
+  };
+  summary.time = {over_ranks(&Middle::median), over_ranks(&Middle::low), over_ranks(&Middle::high)};
+  double largest = -1.0;
+  for (std::size_t r = 0; r < summary.ranks.size(); ++r) {
+    if (summary.ranks[r].time.median > largest) {
+      largest = summary.ranks[r].time.median;
+      summary.slowest = r;
+    }
+  }
+  return summary;
+}
+
+CaseMedians medians(const ResultFile& file, std::size_t suite, std::size_t which) {
+  CaseMedians all;
+  const auto ranks = static_cast<int>(file.header().ranks.size());
+  const int step = file.ranks_per_block();
+  for (int first = 0; first < ranks; first += step) {
+    const RankBlock block = file.block(suite, which, first, std::min(step, ranks - first));
+    for (std::size_t row = 0; row < block.samples.size(); ++row) {
+      const std::size_t offset = row * static_cast<std::size_t>(block.columns);
+      all.samples.push_back(block.samples[row]);
+      all.rank_time.push_back(
+          stats::median(std::span(block.time).subspan(offset, static_cast<std::size_t>(block.samples[row]))));
+    }
+  }
+  const bool collective = file.header().suites[suite].cases[which].collective;
+  all.time = stats::median(collective ? file.figure_time(suite, which) : all.rank_time);
+  return all;
+}
+
+bool is_measured(const CaseOutcome& outcome) {
+  return outcome.status != Status::not_run && outcome.status != Status::skipped;
+}
+
+}  // namespace rackproof::results
