@@ -15,6 +15,7 @@ build_packages=(
   libopenblas-dev libhwloc-dev libxxhash-dev
   libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev
   libboost-dev # headers alone: Math, Random, Uuid
+  gnuplot-nox # the charts of `rackproof report`
 )
 
 # To test, beside those.
@@ -24,6 +25,7 @@ test_packages=(
   mpich libmpich-dev
   libsimgrid-dev # simulated ranks: tests/scale
   hdf5-tools python3 python3-h5py python3-xarray python3-h5netcdf python3-netcdf4 python3-pandas python3-scipy
+  chromium chromium-driver python3-selenium # the page of `rackproof report` as a browser sees it
   clang-format-14 clang-tidy-14 libomp-14-dev shellcheck # clang-tidy wants an omp.h of its own
 )
 

@@ -1,0 +1,55 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "launch/commands.hpp"
+#include "results/output_file.hpp"
+#include "results/report.hpp"
+
+namespace rackproof {
+namespace {
+
+struct ReportState {
+  std::vector<std::string> files;
+  std::vector<std::string> baseline;
+  std::string out;
+  std::string title;
+  bool force = false;
+  bool allow_fake = false;
+};
+
+ExitCode write_report(const ReportState& state) {
+  results::ReportOptions options;
+  options.files.assign(state.files.begin(), state.files.end());
+  options.baseline.assign(state.baseline.begin(), state.baseline.end());
+  options.title = state.title;
+  options.allow_fake = state.allow_fake;
+  results::OutputFile out(state.out, state.force);
+  out.write(results::report_page(options));
+  out.commit();
+  fmt::print(stderr, "Wrote {}\n", state.out);
+  return ExitCode::pass;
+}
+
+}  // namespace
+
+void add_report_command(CLI::App& app, CommandLine& command_line) {
+  auto* command = app.add_subcommand("report", "Make one HTML page of result files, for people");
+  auto state = std::make_shared<ReportState>();
+  command->add_option("FILE", state->files, "Result files: launches on one machine")->required();
+  command->add_option("-o,--out", state->out, "The page, such as report.html")->required();
+  command->add_option("--baseline", state->baseline, "Result files of launches to compare with");
+  command->add_option("--title", state->title, "Heading of the page; default: the name of the first host");
+  command->add_flag("--force", state->force, "Replace an existing page");
+  command->add_flag("--allow-fake", state->allow_fake, "Judge and compare files that were made with a fake device");
+  command->footer(
+      "The page needs nothing but itself: mail it, print it, open it offline. Charts are drawn by gnuplot.\n"
+      "The exit code says whether the page was written; 'rackproof accept' and 'compare' have verdicts in theirs.\n"
+      "Examples:\n"
+      "  rackproof report rack7.h5 -o rack7.html\n"
+      "  rackproof report new1.h5 new2.h5 --baseline old1.h5 old2.h5 -o new.html --title 'Rack 7 after the update'");
+  command->callback([state, &command_line] { command_line.action = [state] { return write_report(*state); }; });
+}
+
+}  // namespace rackproof
