@@ -10,7 +10,7 @@
 build_packages=(
   g++ cmake ninja-build ccache pkg-config
   openmpi-bin libopenmpi-dev
-  libhdf5-dev libbenchmark-dev
+  libhdf5-dev zlib1g-dev libbenchmark-dev
   libdnnl-dev ocl-icd-opencl-dev # oneDNN's CMake files look for OpenCL
   libopenblas-dev libhwloc-dev libxxhash-dev
   libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev

@@ -20,33 +20,42 @@ Middle middle_of(std::span<const double> times) {
   return middle;
 }
 
-RankSummary summary_of_rank(const RankBlock& block, std::size_t row, std::uint8_t& all_flags) {
-  RankSummary rank;
-  rank.samples = block.samples[row];
-  const auto count = static_cast<std::size_t>(rank.samples);
-  const std::size_t offset = row * static_cast<std::size_t>(block.columns);
-  rank.time = middle_of(std::span(block.time).subspan(offset, count));
-  const auto flags = std::span(block.flags).subspan(offset, count);
+/// What stands beside the times of a rank.
+void add_checks(const RankBlock& block, std::size_t row, RankSummary& rank, std::uint8_t& all_flags) {
+  const auto count = static_cast<std::size_t>(block.samples[row]);
+  const auto flags = std::span(block.flags).subspan(row * static_cast<std::size_t>(block.columns), count);
   const auto late = std::count_if(flags.begin(), flags.end(), [](auto f) { return (f & schema::flag_late) != 0; });
   for (const std::uint8_t f : flags) all_flags |= f;
   rank.late = count == 0 ? 0.0 : static_cast<double>(late) / static_cast<double>(count);
   rank.verify_error = block.verify_error[row];
   rank.digest = block.digest[row];
-  return rank;
+}
+
+/// Adds what stands beside the times of all ranks.
+void read_checks(const ResultFile& file, std::size_t suite, std::size_t which, CaseSummary& summary) {
+  const auto ranks = static_cast<int>(summary.ranks.size());
+  const int step = file.ranks_per_block();
+  for (int first = 0; first < ranks; first += step) {
+    const RankBlock block = file.checks(suite, which, first, std::min(step, ranks - first));
+    for (std::size_t row = 0; row < block.samples.size(); ++row) {
+      add_checks(block, row, summary.ranks[static_cast<std::size_t>(first) + row], summary.flags);
+    }
+  }
 }
 
 }  // namespace
 
 CaseSummary summarise(const ResultFile& file, std::size_t suite, std::size_t which) {
   CaseSummary summary;
-  const auto ranks = static_cast<int>(file.header().ranks.size());
-  const int step = file.ranks_per_block();
-  for (int first = 0; first < ranks; first += step) {
-    const RankBlock block = file.block(suite, which, first, std::min(step, ranks - first));
-    for (std::size_t row = 0; row < block.samples.size(); ++row) {
-      summary.ranks.push_back(summary_of_rank(block, row, summary.flags));
+  summary.ranks.resize(file.header().ranks.size());
+  file.for_each_times(suite, which, [&](const RankTimes& times) {
+    for (std::size_t row = 0; row < times.samples.size(); ++row) {
+      RankSummary& rank = summary.ranks[static_cast<std::size_t>(times.first_rank) + row];
+      rank.samples = times.samples[row];
+      rank.time = middle_of(times.of(row));
     }
-  }
+  });
+  read_checks(file, suite, which, summary);
   // Where ranks meet in pairs, those without a partner have no samples.
   const bool pairs = file.header().suites[suite].pairs;
   summary.fewest = std::numeric_limits<std::int32_t>::max();
@@ -78,18 +87,16 @@ CaseSummary summarise(const ResultFile& file, std::size_t suite, std::size_t whi
 }
 
 CaseMedians medians(const ResultFile& file, std::size_t suite, std::size_t which) {
-  CaseMedians all;
-  const auto ranks = static_cast<int>(file.header().ranks.size());
-  const int step = file.ranks_per_block();
-  for (int first = 0; first < ranks; first += step) {
-    const RankBlock block = file.block(suite, which, first, std::min(step, ranks - first));
-    for (std::size_t row = 0; row < block.samples.size(); ++row) {
-      const std::size_t offset = row * static_cast<std::size_t>(block.columns);
-      all.samples.push_back(block.samples[row]);
-      all.rank_time.push_back(
-          stats::median(std::span(block.time).subspan(offset, static_cast<std::size_t>(block.samples[row]))));
+  const std::size_t ranks = file.header().ranks.size();
+  CaseMedians all{std::numeric_limits<double>::quiet_NaN(), std::vector<double>(ranks),
+                  std::vector<std::int32_t>(ranks)};
+  file.for_each_times(suite, which, [&](const RankTimes& times) {
+    for (std::size_t row = 0; row < times.samples.size(); ++row) {
+      const std::size_t rank = static_cast<std::size_t>(times.first_rank) + row;
+      all.samples[rank] = times.samples[row];
+      all.rank_time[rank] = stats::median(times.of(row));
     }
-  }
+  });
   const bool collective = file.header().suites[suite].cases[which].collective;
   all.time = stats::median(collective ? file.figure_time(suite, which) : all.rank_time);
   return all;

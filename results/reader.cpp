@@ -16,6 +16,7 @@
 #include "common/core/error.hpp"
 #include "results/hdf5.hpp"
 #include "results/part_file.hpp"
+#include "results/rank_times.hpp"
 #include "results/text_heap.hpp"
 
 namespace rackproof::results {
@@ -677,6 +678,14 @@ const CaseOutcome& ResultFile::outcome(std::size_t suite, std::size_t which) con
 }
 
 RankBlock ResultFile::block(std::size_t suite, std::size_t which, int first_rank, int ranks) const {
+  return read_block(suite, which, first_rank, ranks, true);
+}
+
+RankBlock ResultFile::checks(std::size_t suite, std::size_t which, int first_rank, int ranks) const {
+  return read_block(suite, which, first_rank, ranks, false);
+}
+
+RankBlock ResultFile::read_block(std::size_t suite, std::size_t which, int first_rank, int ranks, bool whole) const {
   const std::string folder = state_->folder_of(suite, which);
   if (first_rank < 0 || ranks < 0 ||
       static_cast<std::size_t>(first_rank) + static_cast<std::size_t>(ranks) > state_->header.ranks.size()) {
@@ -701,11 +710,13 @@ RankBlock ResultFile::block(std::size_t suite, std::size_t which, int first_rank
       throw Error(ExitCode::internal, "results", 0, "", "more ranks asked for at once than ranks_per_block()");
     }
     shape[2] = static_cast<hsize_t>(block.columns);
-    block.time = Dataset(group.get(), schema::time, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
-    block.begin = Dataset(group.get(), schema::begin, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
+    if (whole) {
+      block.time = Dataset(group.get(), schema::time, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
+      block.begin = Dataset(group.get(), schema::begin, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
+    }
     block.flags = Dataset(group.get(), schema::flags, prefix).read_part<std::uint8_t>(H5T_NATIVE_UINT8, start, shape);
     const auto disturbance = [&]<typename T>(const char* name, hid_t type, std::vector<T>& column) {
-      if (H5Lexists(group.get(), name, H5P_DEFAULT) > 0) {
+      if (whole && H5Lexists(group.get(), name, H5P_DEFAULT) > 0) {
         column = Dataset(group.get(), name, prefix).read_part<T>(type, start, shape);
       }
     };
@@ -731,6 +742,40 @@ RankBlock ResultFile::block(std::size_t suite, std::size_t which, int first_rank
       if (std::all_of(times->begin(), times->end(), [](double value) { return value != value; })) times->clear();
     }
     return block;
+  });
+}
+
+void ResultFile::for_each_times(std::size_t suite, std::size_t which, const UseTimes& use) const {
+  const std::string folder = state_->folder_of(suite, which);
+  state_->guarded([&] {
+    const Handle group = own(H5Gopen2(state_->file.get(), folder.c_str(), H5P_DEFAULT), H5Gclose, "H5Gopen2");
+    const std::string prefix = folder + "/";
+    const auto ranks = static_cast<int>(state_->header.ranks.size());
+    const std::array<hsize_t, 2> row{which, 0};
+    const std::array<hsize_t, 2> row_shape{1, static_cast<hsize_t>(ranks)};
+    const auto samples =
+        Dataset(group.get(), schema::samples, prefix).read_part<std::int32_t>(H5T_NATIVE_INT32, row, row_shape);
+    for (const std::int32_t n : samples) {
+      if (n < 0 || n > state_->header.max_samples) throw damage(fmt::format("{}samples has the value {}", prefix, n));
+    }
+    const Dataset time(group.get(), schema::time, prefix);
+    const auto plain = [&](int first, int count, int columns) {
+      const std::array<hsize_t, 3> start{which, static_cast<hsize_t>(first), 0};
+      const std::array<hsize_t, 3> shape{1, static_cast<hsize_t>(count), static_cast<hsize_t>(columns)};
+      return time.read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
+    };
+    if (read_times_by_chunk(time.handle.get(), which, samples, use, plain)) return;
+    const int step = ranks_per_block();
+    for (int first = 0; first < ranks; first += step) {
+      RankTimes times;
+      times.first_rank = first;
+      times.samples = std::span<const std::int32_t>(samples).subspan(
+          static_cast<std::size_t>(first), static_cast<std::size_t>(std::min(step, ranks - first)));
+      times.columns = *std::max_element(times.samples.begin(), times.samples.end());
+      const std::vector<double> values = plain(first, static_cast<int>(times.samples.size()), times.columns);
+      times.time = values;
+      use(times);
+    }
   });
 }
 

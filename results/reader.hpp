@@ -4,12 +4,26 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "results/run_header.hpp"
 
 namespace rackproof::results {
+
+/// What ranks [first_rank, first_rank + samples.size()) measured of a case.
+struct RankTimes {
+  int first_rank = 0;
+  int columns = 0;                        ///< the largest count among them
+  std::span<const std::int32_t> samples;  ///< (ranks)
+  std::span<const double> time;           ///< (ranks x columns) s, rank-major
+
+  [[nodiscard]] std::span<const double> of(std::size_t row) const {
+    return time.subspan(row * static_cast<std::size_t>(columns), static_cast<std::size_t>(samples[row]));
+  }
+};
 
 class ResultFile {
  public:
@@ -33,6 +47,13 @@ class ResultFile {
   /// Samples of ranks [first_rank, first_rank + ranks). columns is the largest count among them. Throws Error
   /// (usage) where the file is damaged there.
   [[nodiscard]] RankBlock block(std::size_t suite, std::size_t which, int first_rank, int ranks) const;
+  /// As block(), but of single samples their flags alone: time, host_time, begin, switches, probe and steal are empty.
+  [[nodiscard]] RankBlock checks(std::size_t suite, std::size_t which, int first_rank, int ranks) const;
+  /// Calls `use` with the times of every rank, some ranks at a time, in no order: far less to read than block(), for
+  /// what only wants times. Where there is much, calls come from several threads at once, each with other ranks. What
+  /// the spans show is gone after the call. Throws what `use` throws, and as block().
+  using UseTimes = std::function<void(const RankTimes&)>;
+  void for_each_times(std::size_t suite, std::size_t which, const UseTimes& use) const;
   /// s, one a sample of the case.
   [[nodiscard]] std::vector<double> figure_time(std::size_t suite, std::size_t which) const;
   /// s, one a step of the warm-up, the last schema::warmup_length of them.
@@ -45,6 +66,8 @@ class ResultFile {
 
  private:
   struct State;
+  [[nodiscard]] RankBlock read_block(std::size_t suite, std::size_t which, int first_rank, int ranks, bool whole) const;
+
   std::unique_ptr<State> state_;
 };
 

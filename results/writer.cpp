@@ -19,6 +19,7 @@
 #include "results/hdf5.hpp"
 #include "results/part_file.hpp"
 #include "results/reader.hpp"
+#include "results/sample_chunks.hpp"
 
 namespace rackproof::results {
 namespace {
@@ -30,9 +31,13 @@ using hdf5::own;
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 /// Of a parameter that a case lacks, where the others of its suite have whole numbers.
 constexpr std::int64_t no_integer = std::numeric_limits<std::int64_t>::min();
-/// A chunk is compressed and written as one.
-constexpr std::int64_t max_chunk_bytes = std::int64_t{8} << 20;
+/// What one block of ranks may have of times.
+constexpr std::int64_t max_block_bytes = std::int64_t{8} << 20;
 constexpr std::int64_t max_chunk_ranks = 1024;
+/// A chunk is compressed and written as one, whole. Few samples of room for many must not cost what many would, and
+/// chunks of a few samples would be too many.
+constexpr std::int64_t wanted_chunk_values = std::int64_t{1} << 17;
+constexpr std::int64_t min_chunk_samples = 128;
 
 Error header_error(const std::string& what) {
   return {ExitCode::internal, "results", 0, "", "the header of a result file makes no sense: " + what};
@@ -172,15 +177,16 @@ constexpr Fill zero_fill{H5I_INVALID_HID, nullptr};
 Fill fill_nan() { return {H5T_NATIVE_DOUBLE, &not_a_number}; }
 
 /// Creates a dataset. Without a chunk it is contiguous and gets its space at once, so that a later write neither
-/// allocates nor touches metadata. With one, its first dimension may grow, though it never does: HDF5 then indexes the
+/// allocates nor touches metadata. With one, a dimension may grow, though it never does: HDF5 then indexes the
 /// chunks by an extensible array, in blocks that stay below a page for the first 2000 chunks or more. The index of a
 /// fixed dimension is one block with one checksum, and a kill between two of its pages would cost every case.
+/// `growing` is the dimension that counts slowest in that array.
 Handle create(hid_t group, const char* name, hid_t type, std::span<const Dimension> dimensions, const Fill& fill,
-              std::span<const hsize_t> chunk = {}) {
+              std::span<const hsize_t> chunk = {}, std::size_t growing = 0) {
   std::vector<hsize_t> extents;
   for (const Dimension& dimension : dimensions) extents.push_back(dimension.length);
   std::vector<hsize_t> limits = extents;
-  std::fill_n(limits.begin(), std::min<std::size_t>(chunk.size(), 1), H5S_UNLIMITED);
+  if (!chunk.empty()) limits[growing] = H5S_UNLIMITED;
   const Handle space =
       own(extents.empty() ? H5Screate(H5S_SCALAR)
                           : H5Screate_simple(static_cast<int>(extents.size()), extents.data(), limits.data()),
@@ -286,10 +292,13 @@ struct Writer::State {
   std::size_t ranks = 0;
   std::size_t max_samples = 0;
   hsize_t chunk_ranks = 0;
+  hsize_t chunk_samples = 0;
+  std::unique_ptr<SamplePacker> packer;
   struct Suite {
     std::string folder;  ///< with a slash at its end
     std::size_t cases;
     bool pairs;
+    std::vector<bool> touched{};  ///< cases x blocks of chunk_ranks: samples have been written there
   };
   std::vector<Suite> suites;
   std::vector<TelemetryColumn> telemetry;
@@ -297,6 +306,8 @@ struct Writer::State {
   std::set<std::pair<std::size_t, std::size_t>> finished;
   bool spent = false;  ///< a write has failed
 
+  /// Into which a case's ranks are cut.
+  [[nodiscard]] std::size_t blocks() const { return (ranks + chunk_ranks - 1) / chunk_ranks; }
   void take_place();
   /// The file as it is before the first case, made in memory, where no disk can be full.
   [[nodiscard]] std::vector<char> structure(const RunHeader& header);
@@ -304,7 +315,12 @@ struct Writer::State {
   void write_telemetry_structure(hid_t parent, const RunHeader& header, const Handle& rank_scale);
   void write_parameters(const Handle& group, const SuiteHeader& suite, const Dimension& cases);
   void write_figures(const Handle& group, const SuiteHeader& suite, const Dimension& cases);
-  [[nodiscard]] const Suite& suite_of(std::size_t suite, std::size_t which) const;
+  [[nodiscard]] Suite& suite_of(std::size_t suite, std::size_t which);
+  /// The columns (C,R,S) of a block.
+  void write_samples(Suite& suite, std::size_t which, const RankBlock& block);
+  void write_chunks(const std::string& folder, std::size_t which, int first_rank,
+                    const std::vector<PackedChunk>& chunks) const;
+  void write_part_of_chunks(const std::string& folder, std::size_t which, const RankBlock& block) const;
   /// Runs `work`, which writes; where that fails, gives the file up and throws what the user is to be told.
   template <typename Work>
   void guarded(Work&& work);
@@ -326,7 +342,11 @@ Writer::Writer(std::filesystem::path path, const RunHeader& header, const Writer
   state.max_samples = static_cast<std::size_t>(header.max_samples);
   const std::int64_t row_bytes = std::int64_t{header.max_samples} * static_cast<std::int64_t>(sizeof(double));
   state.chunk_ranks = static_cast<hsize_t>(std::clamp<std::int64_t>(
-      max_chunk_bytes / row_bytes, 1, std::min(max_chunk_ranks, static_cast<std::int64_t>(state.ranks))));
+      max_block_bytes / row_bytes, 1, std::min(max_chunk_ranks, static_cast<std::int64_t>(state.ranks))));
+  state.chunk_samples = static_cast<hsize_t>(
+      std::clamp<std::int64_t>(wanted_chunk_values / static_cast<std::int64_t>(state.chunk_ranks),
+                               std::min<std::int64_t>(min_chunk_samples, header.max_samples), header.max_samples));
+  state.packer = std::make_unique<SamplePacker>(ChunkShape{state.chunk_ranks, state.chunk_samples});
   state.take_place();
   state.guarded([&] {
     const std::vector<char> image = state.structure(header);
@@ -455,6 +475,7 @@ std::vector<char> Writer::State::structure(const RunHeader& header) {
     for (const SuiteHeader& suite : header.suites) {
       write_suite(groups.get(), suite, scale);
       suites.push_back({fmt::format("/{}/{}/", schema::suites, suite.name), suite.cases.size(), suite.pairs});
+      suites.back().touched.resize(suite.cases.size() * blocks());
     }
     if (!header.telemetry.empty()) write_telemetry_structure(root.get(), header, scale);
   }
@@ -495,25 +516,28 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
   const Dimension by_sample{max_samples, sample_scale.get()};
   const std::array<Dimension, 3> cube{cases, by_rank, by_sample};
   const std::array<Dimension, 2> case_rank{cases, by_rank};
-  const std::array<hsize_t, 3> chunk{1, chunk_ranks, max_samples};
-  describe(create(group.get(), schema::time, H5T_IEEE_F64LE, cube, fill_nan(), chunk),
+  const std::array<hsize_t, 3> chunk{1, chunk_ranks, chunk_samples};
+  // The first samples of all cases come first in the index: as few blocks of it as there can be, where there is room
+  // for more samples than were taken.
+  const std::size_t growing = chunk_samples < max_samples ? 2 : 0;
+  describe(create(group.get(), schema::time, H5T_IEEE_F64LE, cube, fill_nan(), chunk, growing),
            "time of one operation on one rank", "s");
-  describe(create(group.get(), schema::host_time, H5T_IEEE_F64LE, cube, fill_nan(), chunk),
+  describe(create(group.get(), schema::host_time, H5T_IEEE_F64LE, cube, fill_nan(), chunk, growing),
            "time of one operation on one rank by the host's clock, where `time` is the device's", "s");
-  describe(create(group.get(), schema::begin, H5T_IEEE_F64LE, cube, fill_nan(), chunk),
+  describe(create(group.get(), schema::begin, H5T_IEEE_F64LE, cube, fill_nan(), chunk, growing),
            "start of the operation on the global clock", "s");
   {
-    const Handle flags = create(group.get(), schema::flags, H5T_STD_U8LE, cube, zero_fill, chunk);
+    const Handle flags = create(group.get(), schema::flags, H5T_STD_U8LE, cube, zero_fill, chunk, growing);
     describe(flags, "what to know about a sample");
     static constexpr std::array<std::uint8_t, 3> masks{schema::flag_late, schema::flag_barrier, schema::flag_short};
     set_number_attribute<std::uint8_t>(flags.get(), schema::flag_masks, H5T_STD_U8LE, H5T_NATIVE_UINT8, masks, false);
     set_text_attribute(flags.get(), schema::flag_meanings, "late barrier short");
   }
-  describe(create(group.get(), schema::switches, H5T_STD_U16LE, cube, zero_fill, chunk),
+  describe(create(group.get(), schema::switches, H5T_STD_U16LE, cube, zero_fill, chunk, growing),
            "involuntary context switches of the rank during the sample");
-  describe(create(group.get(), schema::probe, H5T_IEEE_F32LE, cube, fill_nan(), chunk),
+  describe(create(group.get(), schema::probe, H5T_IEEE_F32LE, cube, fill_nan(), chunk, growing),
            "time of a fixed piece of work right after the sample", "s");
-  describe(create(group.get(), schema::steal, H5T_IEEE_F32LE, cube, fill_nan(), chunk),
+  describe(create(group.get(), schema::steal, H5T_IEEE_F32LE, cube, fill_nan(), chunk, growing),
            "time that the hypervisor took from the node during the batch of the sample", "s");
   const std::array<Dimension, 2> case_sample{cases, by_sample};
   const std::array<hsize_t, 2> row_chunk{1, max_samples};
@@ -755,7 +779,7 @@ void Writer::State::write_figures(const Handle& group, const SuiteHeader& suite,
   }
 }
 
-const Writer::State::Suite& Writer::State::suite_of(std::size_t suite, std::size_t which) const {
+Writer::State::Suite& Writer::State::suite_of(std::size_t suite, std::size_t which) {
   if (file.get() < 0) {
     throw Error(ExitCode::internal, "results", 0, "", fmt::format("{}: written to after it was closed", quoted(part)));
   }
@@ -804,9 +828,62 @@ void Writer::State::close_part() noexcept {
   lock.reset();
 }
 
+void Writer::State::write_samples(Suite& suite, std::size_t which, const RankBlock& block) {
+  const auto first = static_cast<std::size_t>(block.first_rank);
+  const std::size_t end = first + block.samples.size();
+  const auto block_of = [&](std::size_t rank) {
+    return suite.touched.begin() + static_cast<std::ptrdiff_t>(which * blocks() + rank / chunk_ranks);
+  };
+  if (first % chunk_ranks == 0 && (end == first + chunk_ranks || (end == ranks && end - first < chunk_ranks))) {
+    write_chunks(suite.folder, which, block.first_rank, packer->pack(block, *block_of(first)));
+  } else {
+    write_part_of_chunks(suite.folder, which, block);
+  }
+  std::fill(block_of(first), block_of(end - 1) + 1, true);
+}
+
+void Writer::State::write_chunks(const std::string& folder, std::size_t which, int first_rank,
+                                 const std::vector<PackedChunk>& chunks) const {
+  for (auto chunk = chunks.begin(); chunk != chunks.end();) {
+    const char* const column = chunk->column;
+    // No Handle: as in write_part().
+    const hid_t dataset = check(H5Dopen2(file.get(), (folder + column).c_str(), H5P_DEFAULT), "H5Dopen2");
+    for (; chunk != chunks.end() && chunk->column == column; ++chunk) {
+      const std::array<hsize_t, 3> offset{which, static_cast<hsize_t>(first_rank), chunk->first_sample};
+      check(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, offset.data(), chunk->bytes.size(), chunk->bytes.data()),
+            "H5Dwrite_chunk");
+    }
+    check(H5Dclose(dataset), "H5Dclose");
+  }
+}
+
+void Writer::State::write_part_of_chunks(const std::string& folder, std::size_t which, const RankBlock& block) const {
+  const std::array<hsize_t, 3> start{which, static_cast<hsize_t>(block.first_rank), 0};
+  const std::array<hsize_t, 3> count{1, block.samples.size(), static_cast<hsize_t>(block.columns)};
+  const bool ragged =
+      std::any_of(block.samples.begin(), block.samples.end(), [&](std::int32_t n) { return n < block.columns; });
+  const auto write_cube = [&](const char* column, hid_t type, const auto& data, auto padding) {
+    if (data.empty()) return;
+    if (ragged) {
+      write_part(file.get(), folder + column, type, start, count, padded(data, block, padding).data());
+    } else {
+      write_part(file.get(), folder + column, type, start, count, data.data());
+    }
+  };
+  write_cube(schema::time, H5T_NATIVE_DOUBLE, block.time, not_a_number);
+  const bool some_by_device =
+      std::any_of(block.host_time.begin(), block.host_time.end(), [](double t) { return t == t; });
+  if (some_by_device) write_cube(schema::host_time, H5T_NATIVE_DOUBLE, block.host_time, not_a_number);
+  write_cube(schema::begin, H5T_NATIVE_DOUBLE, block.begin, not_a_number);
+  write_cube(schema::flags, H5T_NATIVE_UINT8, block.flags, std::uint8_t{0});
+  write_cube(schema::switches, H5T_NATIVE_UINT16, block.switches, std::uint16_t{0});
+  write_cube(schema::probe, H5T_NATIVE_FLOAT, block.probe, static_cast<float>(not_a_number));
+  write_cube(schema::steal, H5T_NATIVE_FLOAT, block.steal, static_cast<float>(not_a_number));
+}
+
 void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& block) {
   State& state = *state_;
-  const State::Suite& of = state.suite_of(suite, which);
+  State::Suite& of = state.suite_of(suite, which);
   const std::string& name = of.folder;
   const std::size_t ranks = block.samples.size();
   const auto columns = static_cast<std::size_t>(std::max(block.columns, 0));
@@ -828,27 +905,7 @@ void Writer::write_block(std::size_t suite, std::size_t which, const RankBlock& 
     const hid_t file = state.file.get();
     const std::array<hsize_t, 3> start{which, static_cast<hsize_t>(block.first_rank), 0};
     const std::array<hsize_t, 3> count{1, ranks, columns};
-    if (columns > 0) {
-      const bool ragged =
-          std::any_of(block.samples.begin(), block.samples.end(), [&](std::int32_t n) { return n < block.columns; });
-      const auto write_cube = [&](const char* column, hid_t type, const auto& data, auto padding) {
-        if (data.empty()) return;
-        if (ragged) {
-          write_part(file, name + column, type, start, count, padded(data, block, padding).data());
-        } else {
-          write_part(file, name + column, type, start, count, data.data());
-        }
-      };
-      write_cube(schema::time, H5T_NATIVE_DOUBLE, block.time, not_a_number);
-      const bool some_by_device =
-          std::any_of(block.host_time.begin(), block.host_time.end(), [](double t) { return t == t; });
-      if (some_by_device) write_cube(schema::host_time, H5T_NATIVE_DOUBLE, block.host_time, not_a_number);
-      write_cube(schema::begin, H5T_NATIVE_DOUBLE, block.begin, not_a_number);
-      write_cube(schema::flags, H5T_NATIVE_UINT8, block.flags, std::uint8_t{0});
-      write_cube(schema::switches, H5T_NATIVE_UINT16, block.switches, std::uint16_t{0});
-      write_cube(schema::probe, H5T_NATIVE_FLOAT, block.probe, static_cast<float>(not_a_number));
-      write_cube(schema::steal, H5T_NATIVE_FLOAT, block.steal, static_cast<float>(not_a_number));
-    }
+    if (columns > 0) state.write_samples(of, which, block);
     const auto start_row = std::span(start).first<2>();
     const auto count_row = std::span(count).first<2>();
     write_part(file, name + schema::samples, H5T_NATIVE_INT32, start_row, count_row, block.samples.data());
