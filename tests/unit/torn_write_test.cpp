@@ -100,9 +100,9 @@ struct Moments {
 };
 
 /// Writes `measured` of `cases` cases and, while it writes those that `watched` names, recovers at every moment at
-/// which a kill could leave the file.
+/// which a kill could leave the file. `whole_chunks`: all ranks in one block, which we pack ourselves; else in two.
 Moments recover_at_every_moment(std::size_t cases, std::size_t measured,
-                                const std::function<bool(std::size_t which)>& watched) {
+                                const std::function<bool(std::size_t which)>& watched, bool whole_chunks = false) {
   const TemporaryFolder folder;
   const RunHeader header = header_of(cases);
   Writer writer(folder / "run.h5", header);
@@ -131,8 +131,12 @@ Moments recover_at_every_moment(std::size_t cases, std::size_t measured,
   };
   for (std::size_t c = 0; c < measured && !::testing::Test::HasFailure(); ++c) {
     observer() = watched(c) ? watch : Write{};
-    writer.write_block(0, c, example_block(0, c, 0, 2, samples));
-    writer.write_block(0, c, example_block(0, c, 2, 1, samples));
+    if (whole_chunks) {
+      writer.write_block(0, c, example_block(0, c, 0, 3, samples));
+    } else {
+      writer.write_block(0, c, example_block(0, c, 0, 2, samples));
+      writer.write_block(0, c, example_block(0, c, 2, 1, samples));
+    }
     writer.finish_case(0, c, example_outcome(0, c, 3, samples));
     observer() = nullptr;
     ++finished;
@@ -145,10 +149,16 @@ TEST(TornWrite, loses_no_finished_case_of_few) {
   EXPECT_GT(moments.whole, 30);
 }
 
+TEST(TornWrite, loses_no_finished_case_of_whole_chunks) {
+  const Moments moments = recover_at_every_moment(
+      6, 3, [](std::size_t) { return true; }, true);
+  EXPECT_GT(moments.whole, 30);
+}
+
 TEST(TornWrite, loses_no_finished_case_while_the_index_of_chunks_grows) {
   // HDF5's extensible array gets new blocks with its 5th, 21st, 53rd and 117th chunk.
   const Moments moments = recover_at_every_moment(
-      120, 117, [](std::size_t which) { return which == 4 || which == 20 || which == 52 || which == 116; });
+      120, 117, [](std::size_t which) { return which == 4 || which == 20 || which == 52 || which == 116; }, true);
   EXPECT_GT(moments.whole, 100);
 }
 
