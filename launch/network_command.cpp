@@ -1,10 +1,11 @@
-#include <fmt/format.h>
-
-#include <cstdio>
 #include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "common/core/units.hpp"
 #include "launch/commands.hpp"
+#include "launch/guarded.hpp"
 #include "results/network_report.hpp"
 
 namespace rackproof {
@@ -17,6 +18,7 @@ struct NetworkState {
   std::string link_bandwidth;
   std::string link_latency;
   std::string node_bandwidth;
+  GuardOptions guard;
 };
 
 results::NetworkOptions options_of(const NetworkState& state) {
@@ -50,6 +52,7 @@ void add_network_command(CLI::App& app, CommandLine& command_line) {
       ->needs(bandwidth);
   command->add_option("--node-bandwidth", state->node_bandwidth, "One-way bandwidth of a node, for the bounds")
       ->needs(bandwidth);
+  add_guard_options(*command, state->guard);
   command->footer(
       "Examples:\n"
       "  rackproof network rack7.h5 --link-bandwidth 400Gb/s\n"
@@ -57,8 +60,11 @@ void add_network_command(CLI::App& app, CommandLine& command_line) {
   command->callback([state, &command_line] {
     command_line.action = [state] {
       const std::vector<std::filesystem::path> files(state->files.begin(), state->files.end());
-      fmt::print("{}", results::network_report(files, options_of(*state)));
-      return ExitCode::pass;
+      const results::NetworkOptions options = options_of(*state);
+      return print_guarded(state->guard.read(files), [&](const Emit& emit) {
+        emit(results::network_report(files, options));
+        return ExitCode::pass;
+      });
     };
   });
 }

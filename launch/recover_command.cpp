@@ -1,8 +1,8 @@
-#include <fmt/format.h>
-
-#include <cstdio>
+#include <memory>
+#include <string>
 
 #include "launch/commands.hpp"
+#include "launch/guarded.hpp"
 #include "results/recover.hpp"
 
 namespace rackproof {
@@ -12,6 +12,7 @@ struct RecoverState {
   std::string part;
   std::string out;
   bool force = false;
+  GuardOptions guard;
 };
 
 }  // namespace
@@ -22,6 +23,7 @@ void add_recover_command(CLI::App& app, CommandLine& command_line) {
   command->add_option("FILE", state->part, "The FILE.h5.part that the run left")->required();
   command->add_option("--out,-o", state->out, "Result file (default: FILE without .part)");
   command->add_flag("--force", state->force, "Replace the result file if it exists");
+  add_guard_options(*command, state->guard);
   command->footer(
       "FILE.h5.part itself is only read, and stays.\n"
       "Examples:\n"
@@ -29,9 +31,12 @@ void add_recover_command(CLI::App& app, CommandLine& command_line) {
       "  rackproof recover rack7.h5.part --out rack7-first-half.h5");
   command->callback([state, &command_line] {
     command_line.action = [state] {
-      const auto report = results::recover(state->part, {state->out, state->force});
-      fmt::print("{}\n", results::to_string(report));
-      return ExitCode::pass;
+      GuardedRead read = state->guard.read({state->part});
+      read.writes_files = true;
+      return print_guarded(read, [&](const Emit& emit) {
+        emit(results::to_string(results::recover(state->part, {state->out, state->force})) + "\n");
+        return ExitCode::pass;
+      });
     };
   });
 }

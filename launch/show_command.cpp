@@ -1,8 +1,8 @@
-#include <fmt/format.h>
-
-#include <cstdio>
+#include <memory>
+#include <string>
 
 #include "launch/commands.hpp"
+#include "launch/guarded.hpp"
 #include "results/show.hpp"
 
 namespace rackproof {
@@ -11,6 +11,7 @@ namespace {
 struct ShowState {
   std::string file;
   results::ShowOptions options;
+  GuardOptions guard;
 };
 
 }  // namespace
@@ -25,6 +26,7 @@ void add_show_command(CLI::App& app, CommandLine& command_line) {
       ->add_flag("--quantiles", state->options.quantiles,
                  "p50, p90, p99 and p99.9 of the time with upper 95 % bounds, instead of figures")
       ->excludes("--ranks");
+  add_guard_options(*command, state->guard);
   command->footer(
       "Examples:\n"
       "  rackproof show rack7.h5\n"
@@ -32,8 +34,10 @@ void add_show_command(CLI::App& app, CommandLine& command_line) {
       "  rackproof show rack7.h5 --case allreduce --quantiles");
   command->callback([state, &command_line] {
     command_line.action = [state] {
-      fmt::print("{}", results::show(state->file, state->options));
-      return ExitCode::pass;
+      return print_guarded(state->guard.read({state->file}), [&](const Emit& emit) {
+        emit(results::show(state->file, state->options));
+        return ExitCode::pass;
+      });
     };
   });
 }

@@ -41,6 +41,8 @@ void prepare_library() {
 #endif
     H5dont_atexit();
     H5open();
+    // A file must not choose what code is run: no filter or driver is loaded from a folder of plug-ins.
+    H5PLset_loading_state(0);
     return true;
   }();
   static_cast<void>(prepared);

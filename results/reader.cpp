@@ -101,6 +101,7 @@ struct Dataset {
 
   Dataset(hid_t group, const std::string& name, const std::string& folder)
       : handle(open_object(group, name, H5I_DATASET, folder)), path(folder + printable(name)) {
+    check_layout();  // first: to ask a virtual dataset for its shape opens the files that it is made of
     const Handle space = own(H5Dget_space(handle.get()), H5Sclose, "H5Dget_space");
     const int rank = H5Sget_simple_extent_ndims(space.get());
     if (rank < 0 || rank > 3 || H5Sget_simple_extent_type(space.get()) == H5S_NULL) {
@@ -169,14 +170,18 @@ struct Dataset {
     return static_cast<std::size_t>(size);
   }
 
-  void check_storage(std::size_t element) const {
+  void check_layout() const {
     const Handle creation = own(H5Dget_create_plist(handle.get()), H5Pclose, "H5Dget_create_plist");
     const H5D_layout_t layout = H5Pget_layout(creation.get());
     if ((layout != H5D_COMPACT && layout != H5D_CONTIGUOUS && layout != H5D_CHUNKED) ||
         H5Pget_external_count(creation.get()) != 0) {
       throw damage(fmt::format("{} is stored elsewhere", path));
     }
-    if (layout == H5D_CHUNKED) {
+  }
+
+  void check_storage(std::size_t element) const {
+    const Handle creation = own(H5Dget_create_plist(handle.get()), H5Pclose, "H5Dget_create_plist");
+    if (H5Pget_layout(creation.get()) == H5D_CHUNKED) {
       std::array<hsize_t, 3> chunk{1, 1, 1};
       check(H5Pget_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data()), "H5Pget_chunk");
       hsize_t bytes = element;
@@ -186,8 +191,10 @@ struct Dataset {
         }
       }
     }
-    // Any other filter may load a plug-in.
+    // Any other filter may load a plug-in; and what is packed over and over may grow a thousandfold each time.
     const int filters = check(H5Pget_nfilters(creation.get()), "H5Pget_nfilters");
+    std::array<H5Z_filter_t, 3> used{};
+    if (filters > static_cast<int>(used.size())) throw damage(fmt::format("{} is packed by {} filters", path, filters));
     for (int i = 0; i < filters; ++i) {
       unsigned flags = 0;
       std::size_t values = 0;
@@ -196,6 +203,10 @@ struct Dataset {
       if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_FLETCHER32) {
         throw damage(fmt::format("{} is packed by a filter that is not ours ({})", path, filter));
       }
+      if (std::find(used.begin(), used.end(), filter) != used.end()) {
+        throw damage(fmt::format("{} is packed by the same filter more than once", path));
+      }
+      used.at(static_cast<std::size_t>(i)) = filter;
     }
   }
 };

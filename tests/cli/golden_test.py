@@ -28,7 +28,8 @@ def form_of_tables(text):
 
 class Help(cli.TestCase):
     def test_help(self):
-        for command in ((), ("run",), ("list",), ("info",), ("show",), ("network",), ("report",), ("recover",)):
+        for command in ((), ("run",), ("list",), ("info",), ("show",), ("network",), ("report",), ("recover",),
+                        ("export",)):
             with self.subTest(command=command):
                 result = run(*command, "--help")
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
