@@ -30,6 +30,13 @@ test_packages=(
   clang-format-14 clang-tidy-14 libomp-14-dev shellcheck # clang-tidy wants an omp.h of its own
 )
 
+# For a rack on this machine (launch/virtual-rack), beside those to run.
+rack_packages=(
+  slurm-wlm munge libpmix2 # Slurm with its PMIx plugin
+  iproute2 util-linux procps # namespaces, cables and their speed
+  openmpi-bin
+)
+
 # What is compiled in one clone is found in the cache by another; that the tests precompile headers, ccache wants to be
 # told.
 # shellcheck disable=SC2154 # root is set by those who read this file
