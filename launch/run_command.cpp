@@ -170,7 +170,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   mpi::agree(world, [&] {
     options = check_run_arguments(state.arguments, state.suites);
     refuse_benchmark_environment(environment_variables());
-    check_slurm_task_count(std::getenv("SLURM_NTASKS"), std::getenv("SLURM_STEP_ID"), world.size());
+    check_slurm_task_count(std::getenv("SLURM_NTASKS"), world.size());
   });
   const BenchmarkFlags& flags = command_line.benchmark_flags;
   const mpi::Topology topology = mpi::discover_topology(world);
@@ -226,8 +226,9 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   const std::vector<SelectedSuite> planned = repeat_cases(std::move(selected), flags.repetitions);
   RunTelemetry telemetry(world, *device, place.local_rank == 0, clock);
   results::RunHeader header;
+  std::vector<std::string> notices;
   mpi::agree(world, [&] {
-    header = make_run_header(world, platform, *device, collectives, options, planned, command_line.arguments);
+    header = make_run_header(world, platform, *device, collectives, options, planned, command_line.arguments, notices);
   });
   header.telemetry = telemetry.columns();
   header.telemetry_ticks = RunTelemetry::ticks();
@@ -238,11 +239,10 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
     const std::string out = options.out.empty() ? default_file_name() : options.out;
     writer.emplace(out, header, results::WriterOptions{options.force});
   });
-  if (writer) {
-    for (const std::string& notice : writer->notices()) {
-      progress.clear();
-      fmt::print(stderr, "rackproof: {}\n", notice);
-    }
+  if (writer) notices.insert(notices.end(), writer->notices().begin(), writer->notices().end());
+  for (const std::string& notice : notices) {
+    progress.clear();
+    fmt::print(stderr, "rackproof: {}\n", notice);
   }
   std::int64_t block = writer ? writer->ranks_per_block() : 0;
   world.broadcast({&block, 1});

@@ -8,6 +8,7 @@
 #include "common/system/environment.hpp"
 #include "common/system/identity.hpp"
 #include "common/system/inventory.hpp"
+#include "launch/run_binding.hpp"
 
 namespace rackproof {
 namespace {
@@ -69,16 +70,27 @@ nlohmann::ordered_json topology_to_json(const mpi::Topology& topology) {
   return {{"nodes", nodes}};
 }
 
+/// What every rank may run on, on rank 0; `all_cores`: a JSON list of each rank.
+std::vector<RankBinding> rank_bindings(const mpi::Topology& topology, const std::vector<std::string>& all_cores) {
+  std::vector<RankBinding> ranks;
+  for (std::size_t rank = 0; rank < all_cores.size(); ++rank) {
+    const mpi::RankPlace& place = topology.ranks[rank];
+    ranks.push_back({place.host, place.node_index, nlohmann::json::parse(all_cores[rank]).get<std::vector<int>>()});
+  }
+  return ranks;
+}
+
 }  // namespace
 
 results::RunHeader make_run_header(const mpi::Communicator& world, const Platform& platform, const Device& device,
                                    Collectives& collectives, const RunOptions& options,
-                                   const std::vector<SelectedSuite>& planned,
-                                   const std::vector<std::string>& arguments) {
+                                   const std::vector<SelectedSuite>& planned, const std::vector<std::string>& arguments,
+                                   std::vector<std::string>& notices) {
   const auto ids = world.gather(device.id());
   const auto names = world.gather(device.name());
   const auto serials = world.gather(device.serial());
   const auto facts_of_devices = world.gather(nlohmann::ordered_json(device.facts()).dump());
+  const auto all_cores = world.gather(nlohmann::json(process_cores()).dump());
   double fake = device.is_fake() ? 1.0 : 0.0;
   world.all_reduce_max({&fake, 1});
 
@@ -122,10 +134,17 @@ results::RunHeader make_run_header(const mpi::Communicator& world, const Platfor
     libraries.push_back(std::move(facts["process"]));
     machines.push_back(std::move(facts["machine"]));
   }
+  // Nodes are numbered by their first ranks, whose inventories these are.
+  std::vector<NodeCores> nodes;
+  for (const auto& machine : machines) nodes.push_back(node_cores(machine["cpu"]));
+  const std::vector<RankBinding> bindings = rank_bindings(platform.topology, all_cores);
+  const std::string notice = binding_notice(bindings, nodes);
+  if (!notice.empty()) notices.push_back(notice);
   header.provenance["command"] = recorded_command_line(arguments);
   header.provenance["configuration"] = configuration(options, platform, device, collectives).dump(2);
   header.provenance["environment"] = nlohmann::ordered_json(recorded_environment()).dump(2);
   header.provenance["topology"] = topology_to_json(platform.topology).dump(2);
+  header.provenance["binding"] = binding_facts(bindings, nodes).dump();
   header.provenance["machines"] = machines.dump(2);
   header.provenance["libraries"] = libraries.dump(2);
   // One entry a rank, empty where the device has no more to say than the root's columns.

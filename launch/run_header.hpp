@@ -13,10 +13,11 @@
 
 namespace rackproof {
 
-/// Collective. Complete on rank 0; elsewhere empty.
+/// Collective. Complete on rank 0; elsewhere empty. `notices` gets lines for the user, on rank 0.
 [[nodiscard]] results::RunHeader make_run_header(const mpi::Communicator& world, const Platform& platform,
                                                  const Device& device, Collectives& collectives,
                                                  const RunOptions& options, const std::vector<SelectedSuite>& planned,
-                                                 const std::vector<std::string>& arguments);
+                                                 const std::vector<std::string>& arguments,
+                                                 std::vector<std::string>& notices);
 
 }  // namespace rackproof

@@ -11,19 +11,17 @@
 
 namespace rackproof {
 
-void check_slurm_task_count(const char* slurm_ntasks, const char* slurm_step, int world_size) {
+void check_slurm_task_count(const char* slurm_ntasks, int world_size) {
   if (slurm_ntasks == nullptr) return;
   const std::string_view text(slurm_ntasks);
   int tasks = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), tasks);
   if (error != std::errc{} || end != text.data() + text.size()) return;
-  const bool inside_step = slurm_step != nullptr && *slurm_step != '\0';
-  const bool singleton = world_size == 1 && tasks > 1;
-  if (singleton || (inside_step && tasks != world_size)) {
-    throw usage_error(fmt::format(
-        "Slurm started {} tasks but this MPI world has {} rank{}: the ranks do not see each other; start with "
-        "'srun --mpi=pmix' (see 'srun --mpi=list') or with mpirun inside the allocation",
-        tasks, world_size, world_size == 1 ? "" : "s"));
+  if (world_size == 1 && tasks > 1) {
+    throw usage_error(
+        fmt::format("Slurm started {} tasks but this MPI world has 1 rank: the ranks do not see each other; start with "
+                    "'srun --mpi=pmix' (see 'srun --mpi=list') or with mpirun inside the allocation",
+                    tasks));
   }
 }
 

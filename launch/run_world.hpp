@@ -8,10 +8,10 @@
 
 namespace rackproof {
 
-/// Throws Error (usage) where Slurm started more tasks than this world has ranks: singletons by mistake.
-/// `slurm_ntasks` is the variable SLURM_NTASKS, or nullptr; `slurm_step` SLURM_STEP_ID or nullptr: without a step
-/// (inside sbatch, before srun or mpirun) SLURM_NTASKS describes the allocation, and only a world of one is suspicious.
-void check_slurm_task_count(const char* slurm_ntasks, const char* slurm_step, int world_size);
+/// Throws Error (usage) where Slurm has more tasks than one but this world has a single rank: singletons by mistake.
+/// `slurm_ntasks` is the variable SLURM_NTASKS, or nullptr. Of a larger world it tells nothing: under mpirun in an
+/// allocation, ranks inherit the number of mpirun's own daemons.
+void check_slurm_task_count(const char* slurm_ntasks, int world_size);
 
 /// Collective. Every rank must run the same binary: compares version and build id with rank 0's, and throws the same
 /// Error (usage) on every rank, naming the first ranks and hosts that differ.

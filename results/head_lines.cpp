@@ -112,6 +112,26 @@ std::string libraries_line(const std::string& text) {
   return out;
 }
 
+/// "job 4711 (40_2), partition gpu, node[0-3]": of SLURM_ variables; empty without a job.
+std::string slurm_line(const std::string& text) {
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  const auto variable = [&json](const char* name) {
+    const bool known = json.is_object() && json.contains(name) && json[name].is_string();
+    return known ? json[name].get<std::string>() : std::string{};
+  };
+  const std::string job = variable("SLURM_JOB_ID");
+  if (job.empty()) return {};
+  std::string out = "job " + job;
+  if (const std::string array = variable("SLURM_ARRAY_JOB_ID"); !array.empty()) {
+    out += fmt::format(" ({}_{})", array, variable("SLURM_ARRAY_TASK_ID"));
+  }
+  if (const std::string partition = variable("SLURM_JOB_PARTITION"); !partition.empty()) {
+    out += ", partition " + partition;
+  }
+  if (const std::string nodes = variable("SLURM_JOB_NODELIST"); !nodes.empty()) out += ", " + nodes;
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> head_lines(const ResultFile& file) {
@@ -130,6 +150,8 @@ std::vector<std::pair<std::string, std::string>> head_lines(const ResultFile& fi
     const auto found = header.provenance.find(key);
     return found != header.provenance.end() ? found->second : std::string{};
   };
+  if (const std::string slurm = slurm_line(provenance("environment")); !slurm.empty())
+    lines.emplace_back("slurm", slurm);
   if (const std::string libraries = libraries_line(provenance("libraries")); !libraries.empty()) {
     lines.emplace_back("libraries", libraries);
   }

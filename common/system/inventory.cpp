@@ -210,6 +210,15 @@ void add_topology(json& cpu) {
   count("cores", HWLOC_OBJ_CORE);
   count("threads", HWLOC_OBJ_PU);
   count("numa_nodes", HWLOC_OBJ_NUMANODE);
+  cpu["numa"] = json::array();
+  for (hwloc_obj_t node = hwloc_get_next_obj_by_type(topology.get(), HWLOC_OBJ_NUMANODE, nullptr); node != nullptr;
+       node = hwloc_get_next_obj_by_type(topology.get(), HWLOC_OBJ_NUMANODE, node)) {
+    std::vector<int> threads;
+    for (int thread = hwloc_bitmap_first(node->cpuset); thread >= 0; thread = hwloc_bitmap_next(node->cpuset, thread)) {
+      threads.push_back(thread);
+    }
+    cpu["numa"].push_back({{"node", node->os_index}, {"threads", threads}});
+  }
 
   std::map<std::tuple<int, std::string, std::uint64_t>, int> caches;  // cores of a machine may differ
   for (const hwloc_obj_type_t type : {HWLOC_OBJ_L1CACHE, HWLOC_OBJ_L1ICACHE, HWLOC_OBJ_L2CACHE, HWLOC_OBJ_L2ICACHE,
@@ -269,8 +278,20 @@ struct FreeCpuSet {
   void operator()(cpu_set_t* set) const { CPU_FREE(set); }
 };
 
-/// The cores that this process may run on. The kernel's mask may be wider than cpu_set_t's 1024.
-std::vector<int> affinity() {
+}  // namespace
+
+json machine_inventory(const fs::path& root) {
+  json machine = {{"hostname", host_name()},
+                  {"os", operating_system(root)},
+                  {"cpu", cpu_from_files(root)},
+                  {"memory", memory(root)},
+                  {"dmi", dmi(root)}};
+  add_topology(machine["cpu"]);
+  return machine;
+}
+
+// The kernel's mask may be wider than cpu_set_t's 1024.
+std::vector<int> process_cores() {
   for (int width = 1024; width <= 1024 * 1024; width *= 2) {
     const std::unique_ptr<cpu_set_t, FreeCpuSet> set(CPU_ALLOC(static_cast<std::size_t>(width)));
     const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(width));
@@ -288,23 +309,11 @@ std::vector<int> affinity() {
   return {};
 }
 
-}  // namespace
-
-json machine_inventory(const fs::path& root) {
-  json machine = {{"hostname", host_name()},
-                  {"os", operating_system(root)},
-                  {"cpu", cpu_from_files(root)},
-                  {"memory", memory(root)},
-                  {"dmi", dmi(root)}};
-  add_topology(machine["cpu"]);
-  return machine;
-}
-
 json process_inventory() {
   json process = json::object();
   add_text(process, "executable", path_of_self());
   add_text(process, "build_id", build_id_of_self());
-  process["affinity"] = affinity();
+  process["affinity"] = process_cores();
   process["libraries"] = json::array();
   for (const LoadedLibrary& library : loaded_libraries()) {
     json entry = {{"path", library.path}};

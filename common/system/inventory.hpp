@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace rackproof {
 
@@ -13,6 +14,7 @@ namespace rackproof {
 ///   os        name, kernel, architecture          text
 ///   cpu       vendor, model, family, model_number, stepping, microcode, governor, driver, hypervisor_vendor  text
 ///             sockets, cores, threads, numa_nodes integers
+///             numa                                [{node, threads}]: its number, and the hardware threads next to it
 ///             caches                              [{level, type ("data", "instruction", "unified"), bytes, count}]
 ///             features                            [text]: those that decide which kernels a library picks
 ///             turbo, hypervisor                   booleans
@@ -20,6 +22,9 @@ namespace rackproof {
 ///   dmi       sys_vendor, board_vendor, board_name, board_version, board_serial, product_..., chassis_..., bios_...
 ///             (serial numbers are readable by root alone on most systems)
 [[nodiscard]] nlohmann::json machine_inventory(const std::filesystem::path& root = "/");
+
+/// The cores (hardware threads) that this process may run on, ascending; empty where the kernel does not say.
+[[nodiscard]] std::vector<int> process_cores();
 
 /// This process.
 ///   executable, build_id                          text
