@@ -27,9 +27,16 @@ int rackproof_fake_state(int pci_bus);
 
 /// Takes as much longer as slow_rank asks for of work that took so long; for kernels and products of other fakes.
 void rackproof_fake_stretch(double seconds);
-/// 1 where what is left at the end of the process is no leak: a GPU is broken, MPI ended the process before its time,
-/// or this is another process than the one that began.
+/// 1 where what is left at the end of the process is no leak: a GPU is broken or hangs, a library was told to abort,
+/// MPI ended the process before its time, or this is another process than the one that began.
 int rackproof_fake_forgives_leaks();
+/// From now on it is none.
+void rackproof_fake_forgive_leaks();
+
+/// Never returns: of a thread whose work on the GPU hangs.
+[[noreturn]] void rackproof_fake_hang();
+/// Never returns where work hangs: of what waits for the whole GPU before it destroys something.
+void rackproof_fake_wait_for_what_hangs();
 
 /// Misuse was found: prints "fake cuda: MESSAGE" on stderr and aborts.
 [[noreturn]] void rackproof_fake_fail(const char* message);

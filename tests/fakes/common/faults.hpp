@@ -1,13 +1,19 @@
 // What a test asks of the fakes beyond working: RACKPROOF_FAKE_FAULTS, a list of
 //   slow_rank=RANK:FACTOR      kernels, products and copies of that rank take 1/FACTOR as long
 //   ecc@call=N                 the Nth runtime call that can report it, and all after it: cudaErrorECCUncorrectable
+//   illegal_address@call=N     the same with cudaErrorIllegalAddress, as of a kernel that went astray
 //   fallen_off_the_bus@call=N  the same with cudaErrorUnknown, and NVML loses the GPU
+//   system_not_ready           all calls: cudaErrorSystemNotReady, as where no fabric manager runs
+//   no_kernel_image            kernels: cudaErrorNoKernelImageForDevice, as of a build for other GPUs
 //   out_of_memory              of the memory but 1/8 is gone once a first allocation was made
 //   out_of_memory@malloc=N     the Nth allocation fails
 //   bit_flip@gemm=N            one bit of the output of the Nth product, and of each after it, is wrong
+//   bit_flip_once@gemm=N       of the Nth alone
 //   throttle=RANK:WHY          NVML reports the clocks held back: power, thermal, ...
 //   die@all_reduce=N           the process is killed in that collective
 //   hang@all_reduce=N          that collective never ends; wrong_sum: a reduction's result is wrong
+//   hang@split=N               that split of a communicator never returns
+//   hang@gemm=N, hang@kernel=N that product or kernel never ends, and what destroys something of the GPU waits for it
 // (cudaStreamQuery and cudaEventQuery are not counted: how often they are asked is a matter of speed)
 // separated by commas. "@rank=R" may follow any of them: on that rank alone. N counts from 1, on each rank.
 #pragma once
@@ -93,8 +99,9 @@ inline Fault parse_fault(const std::string& text) {
 }
 
 inline void check_name(const Fault& fault) {
-  for (const char* known : {"slow_rank", "ecc", "fallen_off_the_bus", "out_of_memory", "bit_flip", "throttle", "hang",
-                            "die", "wrong_sum"}) {
+  for (const char* known :
+       {"slow_rank", "ecc", "illegal_address", "fallen_off_the_bus", "system_not_ready", "no_kernel_image",
+        "out_of_memory", "bit_flip", "bit_flip_once", "throttle", "hang", "die", "wrong_sum"}) {
     if (fault.name == known) return;
   }
   throw std::runtime_error("RACKPROOF_FAKE_FAULTS: nobody knows the fault '" + fault.name + "'");
@@ -122,6 +129,14 @@ inline std::vector<Fault> own_faults() {
     if (fault.rank < 0 || fault.rank == own_rank()) own.push_back(std::move(fault));
   }
   return own;
+}
+
+/// The number of the event that the fault is meant for; 0: it is asked for at no such event.
+inline long find_number(const std::vector<Fault>& faults, std::string_view name, std::string_view where) {
+  for (const Fault& fault : faults) {
+    if (fault.name == name && fault.where == where) return fault.at;
+  }
+  return 0;
 }
 
 /// The first fault of that name.

@@ -1,5 +1,6 @@
 // The GPUs that the fakes pretend to be: RACKPROOF_FAKE_GPUS=8xH100 ("none": there is no driver, "0": a driver but no
-// GPU), RACKPROOF_FAKE_MEMORY=2GiB (a GPU's capacity; default 1 GiB). Their figures are those of public data sheets,
+// GPU), RACKPROOF_FAKE_MEMORY=2GiB (a GPU's capacity; default 1 GiB), RACKPROOF_FAKE_DRIVER=12.2 (the CUDA version that
+// the driver is for; default that of the runtime). Their figures are those of public data sheets,
 // for what reads them; how fast a fake works is the host's.
 #pragma once
 
@@ -16,8 +17,8 @@
 
 namespace rackproof::fake {
 
-/// Sources: NVIDIA's data sheets and architecture papers of A100 (GA100), H100 and H200 (GH100), GH200, B200, GB200 and
-/// GB300 (GB100); compute capabilities from the CUDA programming guide.
+/// Sources: NVIDIA's data sheets and architecture papers of V100 (GV100), A100 (GA100), H100 and H200 (GH100), GH200,
+/// B200, GB200 and GB300 (GB100); compute capabilities from the CUDA programming guide.
 struct Kind {
   const char* key;   ///< in RACKPROOF_FAKE_GPUS
   const char* name;  ///< as the driver names the part
@@ -30,7 +31,7 @@ struct Kind {
   bool grace;  ///< on the same board as a Grace CPU, coherent with it
 };
 
-inline constexpr std::array<Kind, 7> kinds{{
+inline constexpr std::array<Kind, 8> kinds{{
     {"A100", "NVIDIA A100-SXM4-80GB", 8, 0, 108, 40, 163, 1410, 1593, 5120, 0x20b2, false},
     {"H100", "NVIDIA H100 80GB HBM3", 9, 0, 132, 50, 227, 1980, 2619, 5120, 0x2330, false},
     {"H200", "NVIDIA H200", 9, 0, 132, 50, 227, 1980, 3201, 6144, 0x2335, false},
@@ -38,10 +39,12 @@ inline constexpr std::array<Kind, 7> kinds{{
     {"B200", "NVIDIA B200", 10, 0, 148, 126, 227, 1965, 3996, 8192, 0x2901, false},
     {"GB200", "NVIDIA GB200", 10, 0, 152, 126, 227, 2062, 3996, 8192, 0x2941, true},
     {"GB300", "NVIDIA GB300", 10, 3, 152, 126, 227, 2062, 3996, 8192, 0x31c2, true},
+    {"V100", "Tesla V100-SXM2-16GB", 7, 0, 80, 6, 96, 1530, 877, 4096, 0x1db1, false},
 }};
 
 struct Fleet {
   bool driver = true;
+  int driver_version = 0;  ///< 12020 for CUDA 12.2; 0: that of the runtime
   int count = 8;
   Kind kind = kinds[1];
   std::size_t memory = std::size_t{1} << 30U;  ///< bytes a GPU
@@ -57,6 +60,14 @@ inline std::size_t parse_bytes(const std::string& text) {
   if (unit == "MiB") return static_cast<std::size_t>(number * (1U << 20U));
   if (unit == "KiB") return static_cast<std::size_t>(number * (1U << 10U));
   throw std::runtime_error("RACKPROOF_FAKE_MEMORY: '" + text + "' is no size such as 512MiB");
+}
+
+/// 12020 for "12.2".
+inline int parse_version(const std::string& text) {
+  int major = 0;
+  int minor = 0;
+  if (std::sscanf(text.c_str(), "%d.%d", &major, &minor) == 2) return 1000 * major + 10 * minor;
+  throw std::runtime_error("RACKPROOF_FAKE_DRIVER: '" + text + "' is no version such as 12.2");
 }
 
 }  // namespace detail
@@ -85,7 +96,9 @@ inline Fleet parse_fleet(const std::string& gpus, const std::string& memory) {
 inline Fleet own_fleet() {
   const char* gpus = std::getenv("RACKPROOF_FAKE_GPUS");
   const char* memory = std::getenv("RACKPROOF_FAKE_MEMORY");
-  return parse_fleet(gpus == nullptr ? "" : gpus, memory == nullptr ? "" : memory);
+  Fleet fleet = parse_fleet(gpus == nullptr ? "" : gpus, memory == nullptr ? "" : memory);
+  if (const char* driver = std::getenv("RACKPROOF_FAKE_DRIVER")) fleet.driver_version = detail::parse_version(driver);
+  return fleet;
 }
 
 /// What identifies the parts; equal in all fakes and in all processes of a host, and different between hosts.

@@ -48,12 +48,14 @@ struct Library {
   std::mutex mutex;
   std::set<const void*> handles;
   std::set<const void*> descriptors;
-  std::vector<Fault> flips;  ///< bit_flip
+  std::vector<Fault> flips;  ///< bit_flip, bit_flip_once
+  long hang_at = 0;          ///< the product that never ends; 0: none
   std::atomic<long> products{0};
 
   Library() {
     for (const Fault& fault : fake::own_faults()) {
-      if (fault.name == "bit_flip") flips.push_back(fault);
+      if (fault.name == "bit_flip" || fault.name == "bit_flip_once") flips.push_back(fault);
+      if (fault.name == "hang" && fault.where == "gemm") hang_at = fault.at;
     }
     // Ranks share the host's cores, and streams have threads of their own.
     openblas_set_num_threads(1);
@@ -147,12 +149,14 @@ struct Step {
   std::size_t workspace_bytes = 0;
 };
 
-/// One bit of the result is wrong from some product on: a high one of the exponent, or of an integer.
-void flip_bits(const Step& step) {
+/// What is planted for this product: it never ends, or a bit of its result is wrong: a high one of the exponent, or of
+/// an integer.
+void meet_faults(const Step& step) {
   Library& all = library();
   const long number = ++all.products;
+  if (number == all.hang_at) rackproof_fake_hang();
   for (const Fault& fault : all.flips) {
-    if (number < fault.at) continue;
+    if (fault.name == "bit_flip_once" ? number != fault.at : number < fault.at) continue;
     const std::size_t element = extent_bytes({step.product.d.type, 1, 1, 1});
     const std::int64_t middle = step.product.d.columns / 2 * step.product.d.leading + step.product.d.rows / 2;
     auto* const bytes = static_cast<unsigned char*>(step.operands.d) + static_cast<std::size_t>(middle) * element;
@@ -166,7 +170,7 @@ void run(void* argument) {
   // What an algorithm leaves in its workspace is nobody's.
   if (step.workspace_bytes > 0) std::memset(step.workspace, 0xff, step.workspace_bytes);
   multiply(step.product, step.operands);
-  flip_bits(step);
+  meet_faults(step);
   rackproof_fake_stretch(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
 }
 
@@ -295,6 +299,7 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
 
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
   if (!lives(handle)) fail("cublasLtDestroy: the handle was destroyed or never made");
+  rackproof_fake_wait_for_what_hangs();
   Library& all = library();
   const std::lock_guard lock(all.mutex);
   all.handles.erase(handle);

@@ -61,6 +61,7 @@ constexpr std::array error_texts{
                          "operation not permitted on an event last recorded in a capturing stream"),
     RACKPROOF_FAKE_ERROR(cudaErrorStreamCaptureWrongThread,
                          "attempt to terminate a thread-local capture sequence from another thread"),
+    RACKPROOF_FAKE_ERROR(cudaErrorSystemNotReady, "system not yet initialized"),
     RACKPROOF_FAKE_ERROR(cudaErrorUnknown, "unknown error"),
 };
 #undef RACKPROOF_FAKE_ERROR
@@ -84,6 +85,7 @@ void meet_faults(Runtime& all) {
   ++all.calls;
   for (const Fault& fault : all.faults) {
     if (fault.where != "call" || fault.at != all.calls) continue;
+    if (fault.name == "illegal_address") kill_device(current_device(), cudaErrorIllegalAddress);
     if (fault.name == "ecc") kill_device(current_device(), cudaErrorECCUncorrectable);
     // What programs see of Xid 79.
     if (fault.name == "fallen_off_the_bus") kill_device(current_device(), cudaErrorUnknown);
@@ -97,7 +99,10 @@ cudaError_t enter(const char* call, Reports reports) {
          ", which nobody asked cudaGetLastError() for before calling " + call);
   }
   Runtime& all = runtime();
-  if (!all.fleet.driver) return cudaErrorInsufficientDriver;
+  if (!all.fleet.driver || (all.fleet.driver_version > 0 && all.fleet.driver_version < CUDART_VERSION)) {
+    return cudaErrorInsufficientDriver;
+  }
+  if (all.not_ready) return cudaErrorSystemNotReady;
   if (all.devices.empty()) return cudaErrorNoDevice;
   if (reports == Reports::nothing) return cudaSuccess;
   const std::lock_guard lock(all.mutex);

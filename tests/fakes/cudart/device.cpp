@@ -335,7 +335,8 @@ cudaError_t cudaRuntimeGetVersion(int* runtime_version) {
 /// 0 where there is no driver.
 cudaError_t cudaDriverGetVersion(int* driver_version) {
   if (driver_version == nullptr) return cudaErrorInvalidValue;
-  *driver_version = runtime().fleet.driver ? version : 0;
+  const Fleet& fleet = runtime().fleet;
+  *driver_version = !fleet.driver ? 0 : fleet.driver_version > 0 ? fleet.driver_version : version;
   return cudaSuccess;
 }
 

@@ -89,8 +89,19 @@ Kernel* kernel_of(const void* stub) {
   return found == kernels().all.end() ? nullptr : &found->second;
 }
 
+/// One more that runs, which may be the one that never ends.
+void count_kernel() {
+  Runtime& all = runtime();
+  {
+    const std::lock_guard lock(all.mutex);
+    if (++all.kernels_run != all.hang_at_kernel) return;
+  }
+  rackproof_fake_hang();
+}
+
 cudaError_t launch(const char* call, const void* stub, const Launch& how, void** given) {
   const Kernel* const kernel = kernel_of(stub);
+  if (runtime().no_kernel_image) return cudaErrorNoKernelImageForDevice;
   if (kernel == nullptr || kernel->twin == nullptr) return cudaErrorInvalidDeviceFunction;
   if (!fits(how.grid, how.block)) return cudaErrorInvalidConfiguration;
   if (how.shared > kernel->dynamic_shared_limit) return cudaErrorInvalidValue;
@@ -102,6 +113,7 @@ cudaError_t launch(const char* call, const void* stub, const Launch& how, void**
   const auto arguments = std::make_shared<Arguments>(given);
   all.enqueue(stream, [arguments, how, twin = kernel->twin, name = &kernel->name] {
     const auto begin = std::chrono::steady_clock::now();
+    count_kernel();
     running(name->c_str());
     twin(arguments->pointers(), how.grid, how.block, how.shared);
     running(nullptr);
@@ -212,6 +224,7 @@ cudaError_t cudaFuncSetAttribute(const void* host_stub, cudaFuncAttribute attrib
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* host_stub) {
   return api("cudaFuncGetAttributes", Reports::errors, [&] {
+    if (runtime().no_kernel_image) return cudaErrorNoKernelImageForDevice;
     const Kernel* kernel = kernel_of(host_stub);
     if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
     *attributes = {};

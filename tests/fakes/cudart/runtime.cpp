@@ -67,6 +67,9 @@ Runtime::Runtime() : owner(getpid()) {
   if (const char* seed = std::getenv("RACKPROOF_FAKE_DELAYS"); seed != nullptr) {
     delay_seed = static_cast<unsigned>(std::strtoul(seed, nullptr, 10));
   }
+  hang_at_kernel = find_number(faults, "hang", "kernel");
+  no_kernel_image = find_fault(faults, "no_kernel_image").has_value();
+  not_ready = find_fault(faults, "system_not_ready").has_value();
   if (const auto slow = find_fault(faults, "slow_rank")) slowness = 1.0 / std::atof(slow->value.c_str());
   see_devices();
   install_fault_handler();
@@ -157,11 +160,32 @@ extern "C" int rackproof_fake_forgives_leaks() {
   rackproof::fake::Runtime& all = *rackproof::fake::runtime_if_any();
   if (all.owner != getpid() || rackproof::fake::is_ended_by_mpi()) return 1;
   const std::unique_lock lock(all.mutex, std::try_to_lock);
-  if (!lock.owns_lock()) return 1;
+  if (!lock.owns_lock() || all.hangs || all.forgives_leaks) return 1;
   for (const auto& device : all.devices) {
     if (device.dead != cudaSuccess) return 1;  // nothing can be released any more
   }
   return 0;
+}
+
+extern "C" void rackproof_fake_forgive_leaks() {
+  const std::lock_guard lock(rackproof::fake::runtime().mutex);
+  rackproof::fake::runtime().forgives_leaks = true;
+}
+
+extern "C" void rackproof_fake_hang() {
+  {
+    const std::lock_guard lock(rackproof::fake::runtime().mutex);
+    rackproof::fake::runtime().hangs = true;
+  }
+  for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+}
+
+extern "C" void rackproof_fake_wait_for_what_hangs() {
+  {
+    const std::lock_guard lock(rackproof::fake::runtime().mutex);
+    if (!rackproof::fake::runtime().hangs) return;
+  }
+  rackproof_fake_hang();
 }
 
 extern "C" void rackproof_fake_fail(const char* message) {

@@ -119,7 +119,13 @@ class Runtime {
   long allocations_made = 0;
   bool lazy = false;  ///< streams work only when somebody waits for them
   unsigned delay_seed = 0;
-  double slowness = 1.0;  ///< work takes that many times as long
+  long kernels_run = 0;
+  long hang_at_kernel = 0;       ///< the number of the one that never ends; 0: none
+  bool hangs = false;            ///< something never ends
+  bool forgives_leaks = false;   ///< rackproof_fake_forgive_leaks()
+  bool no_kernel_image = false;  ///< kernels are of no GPU of these
+  bool not_ready = false;        ///< the fabric
+  double slowness = 1.0;         ///< work takes that many times as long
   pid_t owner = 0;
 
   // Memory (memory.cpp), all with the mutex held.

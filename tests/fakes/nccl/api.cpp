@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <list>
@@ -41,6 +42,7 @@ Planted read_planted() {
   for (const fake::Fault& fault : fake::own_faults()) {
     const bool in_sums = fault.where == "all_reduce";
     if (fault.name == "hang" && in_sums) planted.hang_at = fault.at;
+    if (fault.name == "hang" && fault.where == "split") planted.hang_at_split = fault.at;
     if (fault.name == "die" && in_sums) planted.die_at = fault.at;
     if (fault.name == "wrong_sum") planted.wrong_sum = true;
   }
@@ -54,6 +56,8 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   ~Process() {
+    // The caller gave up what has not returned yet, and may not free what it uses.
+    if (calls_inside_ > 0) cuda_double()->forgive_leaks();
     std::size_t leaked = 0;
     for (const auto& [handle, communicator] : communicators_) leaked += communicator->has_failed() ? 0 : 1;
     if (leaked > 0 && cuda_double()->forgives_leaks() == 0) {
@@ -96,11 +100,29 @@ class Process {
 
   [[nodiscard]] const Planted& planted() const { return planted_; }
 
+  /// A call that waits for other ranks, from here to the end of the block.
+  class Inside {
+   public:
+    explicit Inside(Process& process) : process_(process) { ++process_.calls_inside_; }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+    ~Inside() { --process_.calls_inside_; }
+
+   private:
+    Process& process_;
+  };
+  /// One more call of ncclCommSplit, which may be the one that never returns.
+  void count_split() {
+    if (++splits_ == planted_.hang_at_split) cuda_double()->hang();
+  }
+
  private:
   std::mutex mutex_;
   std::map<ncclComm_t, std::shared_ptr<Communicator>> communicators_;
   std::list<std::unique_ptr<Hub>> hubs_;
   Planted planted_ = read_planted();
+  std::atomic<int> calls_inside_ = 0;
+  std::atomic<long> splits_ = 0;
 };
 
 Process& process() {
@@ -249,6 +271,7 @@ ncclResult_t init(ncclComm_t* handle, int size, const ncclUniqueId& id, int rank
   const std::string gpu = name_gpu(device);
   if (gpu.empty()) return refuse(ncclUnhandledCudaError, "cudaDeviceGetPCIBusId failed");
   if (rank == 0) log_version();
+  const Process::Inside inside(process());
   const auto made =
       std::make_shared<Communicator>(Communicator::Self{device, gpu, name_in(config), *blocking}, process().planted());
   *handle = process().add(made);
@@ -326,6 +349,8 @@ ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* chil
   const auto blocking = rackproof::fake_nccl::blocking_of(config, parent->is_blocking());
   if (!blocking)
     return refuse(ncclInvalidArgument, "ncclConfig_t argument not initialized via NCCL_CONFIG_INITIALIZER");
+  const rackproof::fake_nccl::Process::Inside inside(process());
+  process().count_split();
   Communicator::Self self = parent->self();
   self.name = rackproof::fake_nccl::name_in(config);
   self.blocking = *blocking;
@@ -353,6 +378,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   if (const std::size_t left = communicator->registered_buffers(); left > 0) {
     fail("NCCL: " + std::to_string(left) + " registered buffers were never deregistered");
   }
+  rackproof::fake_nccl::cuda_double()->wait_for_what_hangs();
   communicator->finalize();
   process().remove(comm);
   return ncclSuccess;
@@ -362,6 +388,10 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
   const auto communicator = process().find(comm);
   if (communicator == nullptr) return ncclSuccess;
   communicator->abort();
+  // It frees what is on the GPU, which waits for other work. What the caller leaves behind of a run that failed is no
+  // leak.
+  rackproof::fake_nccl::cuda_double()->forgive_leaks();
+  rackproof::fake_nccl::cuda_double()->wait_for_what_hangs();
   process().remove(comm);
   return ncclSuccess;
 }

@@ -20,9 +20,12 @@ CudaDouble find_double() {
       look_up(cuda.enqueue, "rackproof_fake_enqueue_owned") && look_up(cuda.owns, "rackproof_fake_owns") &&
       look_up(cuda.fail, "rackproof_fake_fail") && look_up(cuda.last_error, "cudaGetLastError") &&
       look_up(cuda.error_string, "cudaGetErrorString") && look_up(cuda.stretch, "rackproof_fake_stretch") &&
-      look_up(cuda.forgives_leaks, "rackproof_fake_forgives_leaks") && look_up(cuda.get_device, "cudaGetDevice") &&
-      look_up(cuda.pci_bus_id, "cudaDeviceGetPCIBusId") && look_up(cuda.allocate, "cudaMalloc") &&
-      look_up(cuda.release, "cudaFree") && look_up(cuda.is_capturing, "cudaStreamIsCapturing");
+      look_up(cuda.forgives_leaks, "rackproof_fake_forgives_leaks") &&
+      look_up(cuda.forgive_leaks, "rackproof_fake_forgive_leaks") && look_up(cuda.hang, "rackproof_fake_hang") &&
+      look_up(cuda.wait_for_what_hangs, "rackproof_fake_wait_for_what_hangs") &&
+      look_up(cuda.get_device, "cudaGetDevice") && look_up(cuda.pci_bus_id, "cudaDeviceGetPCIBusId") &&
+      look_up(cuda.allocate, "cudaMalloc") && look_up(cuda.release, "cudaFree") &&
+      look_up(cuda.is_capturing, "cudaStreamIsCapturing");
   return complete ? cuda : CudaDouble{};
 }
 

@@ -21,6 +21,9 @@ struct CudaDouble {
   int (*owns)(const void*, std::size_t) = nullptr;
   void (*stretch)(double) = nullptr;
   int (*forgives_leaks)() = nullptr;
+  void (*forgive_leaks)() = nullptr;
+  void (*hang)() = nullptr;
+  void (*wait_for_what_hangs)() = nullptr;
   void (*fail)(const char*) = nullptr;
 };
 
