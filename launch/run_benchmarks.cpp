@@ -82,6 +82,9 @@ class Runner {
       state.SetIterationTime(result.seconds);
       sampling_ += result.sampling;
     }
+    if (result.status != results::Status::skipped) {
+      parts_.telemetry.write_if_due(parts_.world, parts_.gatherer, parts_.clock, parts_.writer);
+    }
     switch (result.status) {
       case results::Status::skipped:
         state.SkipWithError(("SKIPPED: " + result.message).c_str());

@@ -9,6 +9,7 @@
 #include "common/mpi/communicator.hpp"
 #include "common/mpi/gather_rows.hpp"
 #include "common/mpi/global_clock.hpp"
+#include "launch/run_telemetry.hpp"
 #include "results/writer.hpp"
 #include "suites/suite.hpp"
 
@@ -30,6 +31,7 @@ struct RunParts {
   Context& context;
   results::Writer* writer;                        ///< rank 0 alone, null elsewhere
   const std::vector<results::RankHeader>& ranks;  ///< of the whole world, on rank 0
+  RunTelemetry& telemetry;
 };
 
 /// Collective. Case `row` of suite `suite_index` of the file. A case that cannot be made for lack of memory is a

@@ -102,7 +102,9 @@ results::TelemetryBlock unpack(int first_rank, std::span<const double> rows, std
 }  // namespace
 
 RunTelemetry::RunTelemetry(const mpi::Communicator& world, Device& device, bool is_first_on_node, const Clock& clock)
-    : sampler_(sources_of(device, is_first_on_node, clock), clock, device.is_host() ? 1.0 : 0.1),
+    : clock_(&clock),
+      began_(clock.now()),
+      sampler_(sources_of(device, is_first_on_node, clock), clock, device.is_host() ? 1.0 : 0.1),
       columns_(agree_on_columns(world, sampler_.quantities())) {
   for (const results::TelemetryColumn& column : columns_) {
     const auto& mine = sampler_.quantities();
@@ -113,12 +115,14 @@ RunTelemetry::RunTelemetry(const mpi::Communicator& world, Device& device, bool 
 
 void RunTelemetry::write(const mpi::Communicator& world, const mpi::RowGatherer& gatherer,
                          const mpi::GlobalClock& clock, results::Writer* writer) {
-  sampler_.stop();
   if (columns_.empty()) return;
-  const BoundedSeries& series = sampler_.series();
+  const BoundedSeries series = sampler_.series();
   double most = static_cast<double>(series.rows());
   world.all_reduce_max({&most, 1});
-  const auto ticks = static_cast<std::size_t>(most);
+  // What a longer series has left in the file is overwritten.
+  const std::size_t ticks = ticks_in_file_ = std::max(ticks_in_file_, static_cast<std::size_t>(most));
+  written_ = clock_->now();
+  bytes_written_ += static_cast<double>(world.size()) * bytes_a_rank();
   constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
   std::vector<double> row{static_cast<double>(series.rows()), static_cast<double>(series.readings_a_row()),
                           sampler_.cost()};
@@ -137,6 +141,25 @@ void RunTelemetry::write(const mpi::Communicator& world, const mpi::RowGatherer&
       writer->write_telemetry(unpack(first_rank, rows, ticks, columns_.size()));
     });
   });
+}
+
+double RunTelemetry::bytes_a_rank() const {
+  return static_cast<double>(ticks_in_file_ * (sizeof(double) + columns_.size() * sizeof(float)));
+}
+
+void RunTelemetry::write_if_due(const mpi::Communicator& world, const mpi::RowGatherer& gatherer,
+                                const mpi::GlobalClock& clock, results::Writer* writer) {
+  if (columns_.empty()) return;
+  constexpr double interval = 10.0;
+  constexpr double few_bytes = 64.0 * 1024.0 * 1024.0;
+  double due = 1.0;
+  if (written_ >= 0.0) {
+    const double now = clock_->now();
+    const bool cheap = bytes_written_ + static_cast<double>(world.size()) * bytes_a_rank() < few_bytes;
+    due = now - written_ >= interval && (cheap || now - began_ >= 2.0 * (written_ - began_)) ? 1.0 : 0.0;
+  }
+  world.broadcast({&due, 1});  // rank 0's clock decides
+  if (due > 0.0) write(world, gatherer, clock, writer);
 }
 
 }  // namespace rackproof

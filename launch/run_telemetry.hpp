@@ -23,11 +23,27 @@ class RunTelemetry {
   [[nodiscard]] const std::vector<results::TelemetryColumn>& columns() const noexcept { return columns_; }
   [[nodiscard]] static constexpr int ticks() { return static_cast<int>(TelemetrySampler::capacity); }
 
-  /// Collective. Stops reading, and writes what all ranks have read. `writer`: rank 0 alone, null elsewhere.
+  /// Collective. Writes what all ranks have read so far, in place of what was written before. `writer`: rank 0 alone,
+  /// null elsewhere.
   void write(const mpi::Communicator& world, const mpi::RowGatherer& gatherer, const mpi::GlobalClock& clock,
              results::Writer* writer);
+  /// Collective, between cases: write() now and then, so that a run that breaks off has it too. The first time at once,
+  /// then every ten seconds; where that would be many bytes (what is written again takes new room in the file), when
+  /// the run has become twice as long.
+  void write_if_due(const mpi::Communicator& world, const mpi::RowGatherer& gatherer, const mpi::GlobalClock& clock,
+                    results::Writer* writer);
+  /// Stops reading.
+  void stop() noexcept { sampler_.stop(); }
 
  private:
+  /// That write() hands over.
+  [[nodiscard]] double bytes_a_rank() const;
+
+  const Clock* clock_;
+  double began_;
+  double written_ = -1.0;          ///< s, by the clock, when write() was last called; negative: never
+  double bytes_written_ = 0.0;     ///< of all ranks, before compression
+  std::size_t ticks_in_file_ = 0;  ///< the most that were written at once
   TelemetrySampler sampler_;
   std::vector<results::TelemetryColumn> columns_;
   std::vector<int> places_;  ///< of each of columns_: position among this rank's quantities; -1: it has none

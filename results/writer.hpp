@@ -48,7 +48,8 @@ class Writer {
   /// process; the death of the machine costs this one case at most, for samples reach the disk before the status.
   /// To end a case again replaces its outcome.
   void finish_case(std::size_t suite, std::size_t which, const CaseOutcome& outcome);
-  /// Stores what ranks [block.first_rank, + ranks) read beside the measuring. After the last case.
+  /// Stores what ranks [block.first_rank, + ranks) read beside the measuring so far, in place of what was stored
+  /// before.
   void write_telemetry(const TelemetryBlock& block);
   /// Closes, syncs and renames PATH.part to PATH. Throws Error (infrastructure or usage); PATH.part then stays.
   void finish();

@@ -82,9 +82,9 @@ TelemetrySampler::TelemetrySampler(std::vector<std::unique_ptr<TelemetrySource>>
       clock_(&clock),
       interval_(interval),
       quantities_(quantities_of(sources_)),
-      series_(kinds_of(quantities_), capacity),
       values_(quantities_.size()),
-      began_(clock.now()) {
+      began_(clock.now()),
+      series_(kinds_of(quantities_), capacity) {
   for (const auto& source : sources_) counts_.push_back(source->quantities().size());
   if (sources_.empty()) return;
   try {
@@ -106,7 +106,16 @@ void TelemetrySampler::stop() noexcept {
   ended_ = clock_->now();
 }
 
-double TelemetrySampler::cost() const noexcept { return ended_ > began_ ? cpu_seconds_ / (ended_ - began_) : 0.0; }
+BoundedSeries TelemetrySampler::series() const {
+  const std::lock_guard lock(mutex_);
+  return series_;
+}
+
+double TelemetrySampler::cost() const {
+  const std::lock_guard lock(mutex_);
+  const double until = ended_ > began_ ? ended_ : clock_->now();
+  return until > began_ ? cpu_seconds_ / (until - began_) : 0.0;
+}
 
 void TelemetrySampler::read_once() {
   std::fill(values_.begin(), values_.end(), std::numeric_limits<float>::quiet_NaN());
@@ -117,7 +126,9 @@ void TelemetrySampler::read_once() {
     source->read(std::span<float>(values_).subspan(at, counts_[i]));
     at += counts_[i++];
   }
+  const std::lock_guard lock(mutex_);
   series_.add(now, values_);
+  cpu_seconds_ = cpu_time_of_thread();
 }
 
 void TelemetrySampler::run() noexcept {
@@ -129,7 +140,6 @@ void TelemetrySampler::run() noexcept {
     while (!stopping_) {
       lock.unlock();
       read_once();
-      cpu_seconds_ = cpu_time_of_thread();
       lock.lock();
       // A reading that took longer than the interval is not made up for.
       next = std::max(next + step, std::chrono::steady_clock::now());

@@ -81,11 +81,12 @@ class TelemetrySampler {
 
   /// Of all sources, in the order of series().
   [[nodiscard]] const std::vector<TelemetryQuantity>& quantities() const noexcept { return quantities_; }
-  /// Ends the thread. What follows is for after it.
+  /// Ends the thread.
   void stop() noexcept;
-  [[nodiscard]] const BoundedSeries& series() const noexcept { return series_; }
-  /// CPU seconds that reading has taken, a second of the run.
-  [[nodiscard]] double cost() const noexcept;
+  /// What was read so far.
+  [[nodiscard]] BoundedSeries series() const;
+  /// CPU seconds that reading has taken so far, a second of the run.
+  [[nodiscard]] double cost() const;
 
  private:
   void run() noexcept;
@@ -96,12 +97,12 @@ class TelemetrySampler {
   double interval_;
   std::vector<TelemetryQuantity> quantities_;
   std::vector<std::size_t> counts_;  ///< quantities of each source
-  BoundedSeries series_;
   std::vector<float> values_;
   double began_;
+  mutable std::mutex mutex_;  ///< of what follows
+  BoundedSeries series_;
   double ended_ = 0.0;
   double cpu_seconds_ = 0.0;
-  std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;
   std::thread thread_;
