@@ -5,7 +5,29 @@
 #include "common/system/inventory.hpp"
 #include "launch/commands.hpp"
 
+#ifdef RACKPROOF_HAS_MPI
+#include "common/backends/backend.hpp"
+#endif
+
 namespace rackproof {
+namespace {
+
+/// Devices other than the host, as their backends describe them, and why those of a backend cannot be used.
+nlohmann::json devices() {
+  nlohmann::json all = nlohmann::json::array();
+#ifdef RACKPROOF_HAS_MPI
+  for (const auto& backend : make_all_backends()) {
+    try {
+      for (const auto& facts : backend->describe_devices()) all.push_back(facts);
+    } catch (const Error& error) {
+      all.push_back({{"id", backend->name()}, {"problem", error.line()}});
+    }
+  }
+#endif
+  return all;
+}
+
+}  // namespace
 
 void add_info_command(CLI::App& app, CommandLine& command_line) {
   auto* command = app.add_subcommand("info", "Print what this machine is");
@@ -17,7 +39,8 @@ void add_info_command(CLI::App& app, CommandLine& command_line) {
       "  rackproof info --json | jq .machine.cpu");
   command->callback([json, &command_line] {
     command_line.action = [json] {
-      const nlohmann::json facts = inventory();
+      nlohmann::json facts = inventory();
+      facts["devices"] = devices();
       fmt::print("{}", *json ? facts.dump(2) + "\n" : format_inventory(facts));
       return ExitCode::pass;
     };

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "common/backends/backend.hpp"
 #include "common/core/units.hpp"
 #include "launch/commands.hpp"
 #include "launch/run_options.hpp"
@@ -31,6 +32,12 @@ ExitCode list(const ListState& state, const BenchmarkFlags& flags) {
   const RunOptions options = check_run_arguments(state.arguments, state.suites);
   Platform platform;
   platform.topology = mpi::single_node_topology(state.arguments.ranks);
+  const auto backends = make_all_backends();
+  platform.device = choose_device_backend(backends, options.device).name();
+  const std::vector<std::string>& wanted = options.suite_options.collective_backends;
+  auto collectives = choose_collective_backends(backends, platform.device, wanted);
+  if (wanted.empty()) collectives.resize(1);
+  for (const Backend* backend : collectives) platform.collectives.push_back(backend->name());
   const auto selected = select_cases(options, flags.filter, platform);
   if (state.arguments.json) {
     nlohmann::ordered_json all = nlohmann::ordered_json::array();
@@ -70,12 +77,17 @@ void add_list_command(CLI::App& app, CommandLine& command_line) {
   command->add_option("--ranks", state->arguments.ranks, "As they would be for so many ranks")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+  command
+      ->add_option("--device", state->arguments.device,
+                   "As they would be on such devices, cuda or host, which need not be there; auto: the best there is")
+      ->capture_default_str();
   command->add_flag("--json", state->arguments.json, "As JSON");
   command->footer(
       "--benchmark_filter=REGEX selects as in 'rackproof run'.\n"
       "Examples:\n"
       "  rackproof list\n"
       "  rackproof list --suite tokens --ranks 8 --json\n"
+      "  rackproof list --device cuda --ranks 8 --profile accept\n"
       "  rackproof list --benchmark_filter='gemm/bf16/.*packed'");
   command->callback([state, &command_line] {
     command_line.action = [state, &command_line] { return list(*state, command_line.benchmark_flags); };

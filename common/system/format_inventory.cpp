@@ -141,6 +141,23 @@ std::string format_machine(const json& machine) {
   return out;
 }
 
+/// A line a device; nothing where there is none.
+std::string format_devices(const json& devices) {
+  std::string out;
+  for (const json& device : devices) {
+    const std::string id = text(device, "id");
+    const std::string memory = text(device, "memory_bytes");
+    add_fact(out, id.c_str(),
+             joined({text(device, "problem"), text(device, "name"),
+                     labelled("compute capability", text(device, "compute_capability")),
+                     memory.empty() ? memory : format_bytes(std::stod(memory)), text(device, "uuid"),
+                     labelled("serial", text(device, "serial")), labelled("PCI", text(device, "pci_bus_id")),
+                     labelled("ECC", text(device, "ecc")), labelled("driver", text(device, "driver")),
+                     labelled("CUDA", text(device, "cuda_driver"))}));
+  }
+  return out.empty() ? out : "\ndevices\n" + out;
+}
+
 std::string format_process(const json& process) {
   std::string out = "process\n";
   add_fact(out, "executable", text(process, "executable"));
@@ -177,6 +194,7 @@ std::string format_inventory(const json& inventory) {
   const json& process = member(inventory, "process");
   std::string out;
   if (!machine.is_null()) out += format_machine(machine);
+  out += format_devices(member(inventory, "devices"));
   if (!machine.is_null() && !process.is_null()) out += '\n';
   if (!process.is_null()) out += format_process(process);
   return out;

@@ -35,8 +35,8 @@ namespace rackproof {
 /// {"machine": machine_inventory(), "process": process_inventory()}
 [[nodiscard]] nlohmann::json inventory();
 
-/// What `rackproof info` prints: aligned sections, one fact a line. Takes what inventory() gives; either part may be
-/// missing.
+/// What `rackproof info` prints: aligned sections, one fact a line. Takes what inventory() gives, and "devices", an
+/// array of what Backend::describe_devices() says, each with its "id", or a "problem"; any part may be missing.
 [[nodiscard]] std::string format_inventory(const nlohmann::json& inventory);
 
 }  // namespace rackproof

@@ -42,18 +42,18 @@ class Help(cli.TestCase):
 
 class Tables(cli.TestCase):
     def test_list(self):
-        result = run("list", "--ranks", 2)
+        result = run("list", "--device", "host", "--ranks", 2)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assert_golden("list.txt", re.sub(r" +", " ", result.stdout))
 
     def test_list_collectives(self):
-        result = run("list", "--ranks", 4, "--suite", "allreduce", "--collectives", "all", "--reductions", "sum,prod",
+        result = run("list", "--device", "host", "--ranks", 4, "--suite", "allreduce", "--collectives", "all", "--reductions", "sum,prod",
                      "--message-types", "f32,i8", "--message-sizes", "8B", "--groups", "every-2", "--arrivals", "one-late")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assert_golden("list-collectives.txt", re.sub(r" +", " ", result.stdout))
 
     def test_list_model_sizes(self):
-        result = run("list", "--ranks", 8, "--suite", "allreduce", "--message-sizes", "model", "--groups", "tp", "--model",
+        result = run("list", "--device", "host", "--ranks", 8, "--suite", "allreduce", "--message-sizes", "model", "--groups", "tp", "--model",
                      "llama-3-70b", "--tp", 8, "--batch", 64, "--message-types", "bf16")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assert_golden("list-model-sizes.txt", re.sub(r" +", " ", result.stdout))
