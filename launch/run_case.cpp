@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <new>
 
+#include "common/core/consequence.hpp"
 #include "common/core/error.hpp"
 #include "common/measure/digest_vote.hpp"
 #include "common/stats/order_statistics.hpp"
@@ -180,6 +182,24 @@ double median_step(const Samples& samples, const Observation& seen, bool collect
   return stats::median(collective ? samples.figure : seen.seconds);
 }
 
+/// mpi::agree(), unless this rank has lost its device: others may wait for it then in a collective of the workload,
+/// where no agreement reaches them, and the error that passes through ends the job.
+template <typename Action>
+void agree_while_usable(const RunParts& parts, Action&& action) {
+  std::exception_ptr failure;
+  try {
+    action();
+  } catch (const Consequence&) {
+    failure = std::current_exception();
+  } catch (const mpi::AgreedError&) {
+    failure = std::current_exception();  // all who would wait for this rank have it too
+  } catch (...) {
+    if (!parts.context.device.is_usable()) throw;
+    failure = std::current_exception();
+  }
+  mpi::agree_on(parts.world, failure);
+}
+
 }  // namespace
 
 CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which, std::size_t suite_index,
@@ -195,7 +215,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
 
   std::unique_ptr<Workload> workload;
   try {
-    mpi::agree(parts.world, [&] {
+    agree_while_usable(parts, [&] {
       try {
         workload = suite.make(which, parts.context);
       } catch (const std::bad_alloc&) {
@@ -223,7 +243,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   const Samples samples = measure(*workload, parts.world, parts.clock, rule, start);
   const double sampling = parts.clock.local().now() - sampling_began;
   Verification verification;
-  mpi::agree(parts.world, [&] { verification = workload->verify(); });
+  agree_while_usable(parts, [&] { verification = workload->verify(); });
 
   const Observation seen = observe(parts, samples, *workload, verification);
   const double seconds = median_step(samples, seen, which.collective);

@@ -89,6 +89,15 @@ std::string where_finished_cases_are(const std::string& part) {
   return fmt::format("; what had finished is in {} ('rackproof recover' makes a result file of it)", part);
 }
 
+/// Of a run that breaks off on all ranks alike. The error that ends it is the one to tell.
+void write_last_telemetry(const RunParts& parts) {
+  try {
+    parts.telemetry.stop();
+    parts.telemetry.write(parts.world, parts.gatherer, parts.clock, parts.writer);
+  } catch (const mpi::AgreedError&) {  // NOLINT(bugprone-empty-catch): such as the disk that was full before
+  }
+}
+
 /// Runs the cases. An error of one rank alone ends the job before anything is destroyed here: freeing a communicator or
 /// the memory of a device may wait for ranks that never come, or for a device that is lost.
 ExitCode run_cases(const RunParts& parts, const RunOptions& options, const BenchmarkFlags& flags,
@@ -99,6 +108,7 @@ ExitCode run_cases(const RunParts& parts, const RunOptions& options, const Bench
     return run_benchmarks(parts, options, flags, planned, progress);
   } catch (const mpi::AgreedError& error) {
     progress.clear();
+    write_last_telemetry(parts);
     const bool kept = parts.writer != nullptr && parts.writer->finished_cases() > 0;
     const bool has_said_so = error.domain() == "infrastructure";  // the writer's own
     if (error.exit_code() == ExitCode::usage || !kept || has_said_so) throw;
@@ -194,7 +204,9 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
     collective_backends = choose_collective_backends(backends, device_backend->name(), wanted);
     if (wanted.empty()) collective_backends.resize(1);
   });
-  mpi::agree(world, [&] { device = device_backend->open_device({place.local_rank, ranks_on_node, options.threads}); });
+  mpi::agree(world, [&] {
+    device = device_backend->open_device({place.local_rank, ranks_on_node, options.threads, options.hang_timeout});
+  });
   const std::map<std::string, std::string> facts = device->facts();
   const auto uuid = facts.find("uuid");
   check_distinct_devices(world, topology, uuid != facts.end() ? uuid->second : "");
@@ -249,9 +261,10 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   const mpi::RowGatherer gatherer(world, static_cast<int>(block));
   mpi::GlobalClock global_clock(world, clock);
   Context context{*device, collective, platform, options.suite_options, nullptr, &collectives};
-  const RunParts parts{world, global_clock, gatherer, context, writer ? &*writer : nullptr, header.ranks};
+  const RunParts parts{world, global_clock, gatherer, context, writer ? &*writer : nullptr, header.ranks, telemetry};
   const ExitCode outcome = run_cases(parts, options, flags, planned, progress);
   progress.clear();
+  telemetry.stop();
   telemetry.write(world, gatherer, global_clock, parts.writer);
   mpi::agree(world, [&] {
     if (!writer) return;
@@ -286,12 +299,13 @@ void add_run_command(CLI::App& app, CommandLine& command_line) {
   auto state = std::make_shared<RunState>();
   RunArguments& arguments = state->arguments;
   add_case_options(*command, arguments, state->suites);
-  command->add_option("--device", arguments.device, "Backend of the devices, or auto")->capture_default_str();
+  command->add_option("--device", arguments.device, "Backend of the devices: cuda, host, or auto: the best there is")
+      ->capture_default_str();
   command
-      ->add_option(
-          "--hang-timeout", arguments.hang_timeout,
-          "NCCL: a GPU that is waited for longer ends the run with exit code 75, which tells the collective and who is "
-          "behind")
+      ->add_option("--hang-timeout", arguments.hang_timeout,
+                   "A GPU that is waited for longer ends the run with exit code 75, which tells the GPU or, where NCCL "
+                   "is what it "
+                   "waits for, the collective and who is behind")
       ->capture_default_str();
   command->add_option("--threads", arguments.threads, "Host threads a rank (default: its share of the cores)");
   command->add_option("--time-budget", arguments.time_budget,

@@ -72,8 +72,8 @@ void check_distinct_devices(const mpi::Communicator& world, const mpi::Topology&
       const auto [known, is_new] = first.try_emplace({place.node_index, found}, rank);
       if (is_new) continue;
       throw usage_error(
-          fmt::format("ranks {} and {} on {} share the device {}: start one rank a device, and let each see its own or "
-                      "all (CUDA_VISIBLE_DEVICES)",
+          fmt::format("ranks {} and {} on {} share the device {}: start no more ranks on a node than it has devices "
+                      "(mpirun -N, srun --ntasks-per-node), and let each see its own or all (CUDA_VISIBLE_DEVICES)",
                       known->second, rank, place.host, found));
     }
   });

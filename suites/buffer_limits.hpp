@@ -12,7 +12,7 @@ struct BufferLimits {
   std::uint64_t memory = 0;  ///< bytes: the smallest memory that any rank has left
 };
 
-/// Collective: two numbers a rank are gathered. With it the buffers of all ranks lie alike.
+/// Collective. With it the buffers of all ranks lie alike.
 [[nodiscard]] BufferLimits agree_on_buffer_limits(const Context& context);
 
 }  // namespace rackproof

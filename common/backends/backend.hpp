@@ -2,6 +2,7 @@
 // registers the backend by calling `std::unique_ptr<Backend> make_<folder>_backend()`.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,9 +16,10 @@ namespace rackproof {
 
 /// Which device a rank wants.
 struct DeviceRequest {
-  int local_rank = 0;     ///< of this rank on its node
-  int ranks_on_node = 1;  ///< that share the node's devices
-  int threads = 0;        ///< host threads a rank, 0: cores / ranks on the node, at least 1
+  int local_rank = 0;           ///< of this rank on its node
+  int ranks_on_node = 1;        ///< that share the node's devices
+  int threads = 0;              ///< host threads a rank, 0: cores / ranks on the node, at least 1
+  double hang_timeout = 120.0;  ///< s that work may take before the device is given up, where it can be
 };
 
 class Backend {
@@ -32,6 +34,9 @@ class Backend {
   [[nodiscard]] virtual int device_priority() const { return 0; }
   /// Devices of this kind on this node; 0 where there are none. Throws Error where there are some that cannot be used.
   [[nodiscard]] virtual int devices_present() const { return 0; }
+  /// What identifies each of them, by name: "name", "uuid", "serial", "pci_bus_id", "memory_bytes", "driver". Opens
+  /// none. Throws as devices_present().
+  [[nodiscard]] virtual std::vector<std::map<std::string, std::string>> describe_devices() const { return {}; }
   /// Throws Error where it has no devices to open.
   [[nodiscard]] virtual std::unique_ptr<Device> open_device(const DeviceRequest& request) const;
   /// Can it move data between devices of the backend named `device_backend`? Higher is better, 0: no.

@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "common/backends/device.hpp"
 #include "common/backends/reduction.hpp"
 #include "common/core/data_type.hpp"
+#include "common/mpi/communicator.hpp"
 
 namespace rackproof {
 
@@ -32,6 +34,9 @@ class Collective {
 
   [[nodiscard]] virtual int rank() const = 0;
   [[nodiscard]] virtual int size() const = 0;
+  /// The same ranks for words between their hosts, which need no device: those pass where a device has failed, and
+  /// nobody watches how long they take. Null: there is one rank alone.
+  [[nodiscard]] virtual const mpi::Communicator* ranks() const { return nullptr; }
   /// "MPI: Open MPI v4.1.4"
   [[nodiscard]] virtual std::string implementation() const = 0;
 
@@ -72,5 +77,13 @@ class Collective {
   /// Collective. A sub-group: ranks of one colour (>= 0), ordered by their rank here.
   [[nodiscard]] virtual std::unique_ptr<Collective> split(int color) = 0;
 };
+
+/// Collective over the ranks of `collective`: mpi::agree() over them. Around everything that can fail on one rank alone
+/// and is followed by a collective, or the others wait in it for ever.
+template <typename Action>
+void agree(const Collective& collective, Action&& action) {
+  if (collective.ranks() == nullptr) return action();
+  mpi::agree(*collective.ranks(), std::forward<Action>(action));
+}
 
 }  // namespace rackproof

@@ -55,4 +55,8 @@ std::unique_ptr<Recording> Device::record(std::function<void()> work) {
   return std::make_unique<CallAgain>(std::move(work));
 }
 
+void Device::checksum(const void* /*data*/, std::size_t /*bytes*/, std::uint64_t* /*sum*/) {
+  throw Error(ExitCode::internal, "device", 0, "checksum", name() + " makes no checksums");
+}
+
 }  // namespace rackproof

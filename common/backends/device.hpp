@@ -172,6 +172,11 @@ class Device {
   virtual void copy_to_host(void* host, const void* device, std::size_t bytes) = 0;
   /// Within the memory of this device, as fast as it can; the two do not overlap.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  /// checksum() is there.
+  [[nodiscard]] virtual bool can_checksum() const { return false; }
+  /// Adds a checksum of `bytes` (a multiple of 4) at `data` to `*sum`, both in the memory of this device; ordered. Any
+  /// word that changes changes it. About as fast as the memory is read.
+  virtual void checksum(const void* data, std::size_t bytes, std::uint64_t* sum);
   /// True where the device is the host itself: nothing lies between their memories.
   [[nodiscard]] virtual bool is_host() const { return false; }
   [[nodiscard]] virtual std::unique_ptr<Matmul> matmul(const MatmulProblem& problem) = 0;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <span>
 #include <utility>
 #include <vector>
@@ -224,6 +225,68 @@ class ScaledOperands final : public Operands<float> {
   Streams streams_;
 };
 
+/// Checksums of products that must all have the same bits, made by the device behind each.
+class ProductSums {
+ public:
+  explicit ProductSums(Device& device)
+      : device_(device), sums_(device.allocate(zeros_.size() * sizeof(std::uint64_t))) {
+    clear();
+  }
+
+  /// Asks for that of the product at `data`.
+  void add(const void* data, std::size_t bytes) {
+    if (pending_ == zeros_.size()) fetch();
+    device_.checksum(data, bytes, sums_->as<std::uint64_t>() + pending_++);
+  }
+
+  struct Deviation {
+    std::uint64_t products = 0;  ///< all there were
+    std::uint64_t others = 0;    ///< those with other bits than the last
+    std::uint64_t first = 0;     ///< number of the first of these, from 1
+  };
+  [[nodiscard]] Deviation deviation() {
+    fetch();
+    Deviation result;
+    result.products = added_;
+    for (const auto& [sum, seen] : seen_) {
+      if (sum == last_) continue;
+      result.others += seen.times;
+      result.first = result.first == 0 ? seen.first : std::min(result.first, seen.first);
+    }
+    return result;
+  }
+
+ private:
+  struct Seen {
+    std::uint64_t times = 0;
+    std::uint64_t first = 0;
+  };
+
+  void clear() {
+    device_.copy_to_device(sums_->data(), zeros_.data(), sizeof(zeros_));
+    pending_ = 0;
+  }
+  void fetch() {
+    auto sums = zeros_;
+    device_.copy_to_host(sums.data(), sums_->data(), sizeof(sums));
+    for (const std::uint64_t sum : std::span(sums).first(pending_)) {
+      Seen& seen = seen_[sum];
+      if (seen.times++ == 0) seen.first = added_ + 1;
+      ++added_;
+      last_ = sum;
+    }
+    clear();
+  }
+
+  Device& device_;
+  std::array<std::uint64_t, 1024> zeros_{};
+  std::unique_ptr<Buffer> sums_;
+  std::size_t pending_ = 0;  ///< that the device was asked for and nobody has fetched
+  std::map<std::uint64_t, Seen> seen_;
+  std::uint64_t added_ = 0;
+  std::uint64_t last_ = 0;
+};
+
 template <typename Out>
 class GemmWorkload final : public Workload {
  public:
@@ -239,15 +302,35 @@ class GemmWorkload final : public Workload {
         weights_(device_, plan_->weight_bytes(), sets_),
         c_(device_, c_bytes(), sets_),
         timer_(device_.make_timer()) {
+    // Hot, what reads C would change what the cache holds when the next product begins.
+    if (context.options.cold_buffers && device_.can_checksum()) sums_ = std::make_unique<ProductSums>(device_);
     operands_->fill(device_, *plan_, a_.set(0), weights_.set(0));
     a_.copy_first_to_all(device_);
     weights_.copy_first_to_all(device_);
     c_.fill_all(device_, std::vector<Out>(count_of(shape_.m, shape_.n), poison<Out>()).data());
     device_.synchronize();
-    if (product.tuned) tune(context.collective);
+  }
+
+  /// More than any library offers a plan.
+  static constexpr std::size_t most_algorithms = 16;
+  using AlgorithmSeconds = std::array<double, most_algorithms>;
+
+  /// Measures each algorithm as a step is measured.
+  [[nodiscard]] AlgorithmSeconds measure_algorithms() {
+    AlgorithmSeconds seconds{};
+    seconds.fill(out_of_question);
+    for (std::size_t i = 0; i < std::min(plan_->algorithms(), seconds.size()); ++i) {
+      plan_->choose(i);
+      seconds[i] = best_seconds();
+    }
+    return seconds;
+  }
+  void choose_fastest(const AlgorithmSeconds& seconds) {
+    plan_->choose(static_cast<std::size_t>(std::min_element(seconds.begin(), seconds.end()) - seconds.begin()));
   }
 
   void prepare() override {
+    if (steps_ > 0 && sums_) sums_->add(c_.set(current_), c_bytes());
     current_ = (current_ + 1) % sets_;
     // One element is poisoned before every step, so that a step that writes nothing cannot pass with the result of an
     // earlier one. Poisoning all of them would bring C into the cache.
@@ -281,6 +364,7 @@ class GemmWorkload final : public Workload {
       verification.detail = fmt::format("row {} of C is wrong in its columns from {} on: {:.3g} times the tolerance",
                                         result.row, result.first_column, result.error);
     }
+    if (sums_) compare_products(verification);
     return verification;
   }
 
@@ -290,21 +374,17 @@ class GemmWorkload final : public Workload {
  private:
   [[nodiscard]] std::size_t c_bytes() const { return count_of(shape_.m, shape_.n) * sizeof(Out); }
 
-  /// Measures each algorithm as a step is measured, and takes the one whose slowest rank is fastest.
-  void tune(Collective& collective) {
-    std::array<double, most_algorithms> seconds{};
-    seconds.fill(out_of_question);
-    for (std::size_t i = 0; i < std::min(plan_->algorithms(), seconds.size()); ++i) {
-      plan_->choose(i);
-      seconds[i] = best_seconds();
-    }
-    const auto shared = device_.allocate(sizeof(seconds));
-    const auto fastest = device_.allocate(sizeof(seconds));
-    device_.copy_to_device(shared->data(), seconds.data(), sizeof(seconds));
-    collective.all_reduce(shared->data(), fastest->data(), seconds.size(), DataType::f64, Reduction::max);
-    device_.synchronize();
-    device_.copy_to_host(seconds.data(), fastest->data(), sizeof(seconds));
-    plan_->choose(static_cast<std::size_t>(std::min_element(seconds.begin(), seconds.end()) - seconds.begin()));
+  /// What was wrong once is not seen in the last product.
+  void compare_products(Verification& verification) {
+    sums_->add(c_.set(current_), c_bytes());
+    const ProductSums::Deviation found = sums_->deviation();
+    if (found.others == 0 || verification.outcome == Verification::Outcome::failed) return;
+    verification.outcome = Verification::Outcome::failed;
+    verification.error = std::numeric_limits<double>::infinity();
+    verification.detail = fmt::format(
+        "{} of {} products of one input had other bits than the last one, which is right; the first was "
+        "number {}",
+        found.others, found.products, found.first);
   }
 
   /// Of a few steps after one that is not counted.
@@ -323,8 +403,6 @@ class GemmWorkload final : public Workload {
     return best;
   }
 
-  /// More than any library offers a plan.
-  static constexpr std::size_t most_algorithms = 16;
   static constexpr double out_of_question = 1e30;
 
   Shape shape_;
@@ -337,14 +415,30 @@ class GemmWorkload final : public Workload {
   Pool weights_;
   Pool c_;
   std::unique_ptr<DeviceTimer> timer_;  ///< null: the host's clock is the device's
+  std::unique_ptr<ProductSums> sums_;   ///< null: only the last product is looked at
   std::size_t current_ = 0;
   std::uint64_t steps_ = 0;
 };
 
+/// Collective for tuned products, which run by the algorithm whose slowest rank is fastest.
+template <typename Out>
+std::unique_ptr<Workload> make(const Product& product, const Context& context,
+                               std::unique_ptr<Operands<Out>> operands) {
+  if (!product.tuned) return std::make_unique<GemmWorkload<Out>>(product, context, std::move(operands));
+  std::unique_ptr<GemmWorkload<Out>> workload;
+  typename GemmWorkload<Out>::AlgorithmSeconds seconds{};
+  agree(context.collective, [&] {
+    workload = std::make_unique<GemmWorkload<Out>>(product, context, std::move(operands));
+    seconds = workload->measure_algorithms();
+  });
+  if (const mpi::Communicator* ranks = context.collective.ranks()) ranks->all_reduce_max(seconds);
+  workload->choose_fastest(seconds);
+  return workload;
+}
+
 template <typename In, typename Out>
 std::unique_ptr<Workload> make_plain(const Product& product, const Context& context) {
-  return std::make_unique<GemmWorkload<Out>>(
-      product, context, std::make_unique<PlainOperands<In, Out>>(product, Streams(context.options.seed)));
+  return make<Out>(product, context, std::make_unique<PlainOperands<In, Out>>(product, Streams(context.options.seed)));
 }
 
 }  // namespace
@@ -383,8 +477,7 @@ MatmulProblem problem_of(const Product& product) {
 
 std::unique_ptr<Workload> make_workload(const Product& product, const Context& context) {
   if (product.scaling != Scaling::none) {
-    return std::make_unique<GemmWorkload<float>>(
-        product, context, std::make_unique<ScaledOperands>(product, Streams(context.options.seed)));
+    return make<float>(product, context, std::make_unique<ScaledOperands>(product, Streams(context.options.seed)));
   }
   switch (product.type) {
     case DataType::f64:

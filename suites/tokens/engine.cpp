@@ -5,7 +5,6 @@
 #include <cstring>
 #include <exception>
 
-#include "common/core/consequence.hpp"
 #include "common/core/error.hpp"
 
 namespace rackproof::tokens {
@@ -13,22 +12,6 @@ namespace {
 
 std::size_t bytes_of(std::int64_t elements, DataType type) {
   return static_cast<std::size_t>(elements) * size_of(type);
-}
-
-/// Makes a failure of one rank a failure of all, so that none waits for it in the next collective.
-void fail_together(Device& device, Collective* group, Buffer& flag, const std::exception_ptr& failure) {
-  std::int32_t failures = failure ? 1 : 0;
-  if (group != nullptr) {
-    // Some have built for much longer than others; a collective would be waited for with a deadline.
-    group->barrier();
-    device.copy_to_device(flag.data(), &failures, sizeof failures);
-    group->all_reduce(flag.data(), flag.data(), 1, DataType::i32);
-    device.copy_to_host(&failures, flag.data(), sizeof failures);
-  }
-  if (failure) std::rethrow_exception(failure);
-  if (failures > 0) {
-    throw Consequence(infrastructure_error("another rank of the same model could not hold its part"));
-  }
 }
 
 }  // namespace
@@ -43,14 +26,12 @@ Engine::Engine(Device& device, Collective* group, const Setup& setup)
       kv_heads_(setup.shape.kv_heads / ranks_),
       ffn_(setup.shape.ffn / ranks_),
       vocabulary_(setup.shape.vocabulary / ranks_) {
-  const auto flag = device.allocate(sizeof(std::int32_t));
-  std::exception_ptr failure;
-  try {
+  if (group_ == nullptr) {
     build();
-  } catch (...) {
-    failure = std::current_exception();
+    return;
   }
-  fail_together(device, group_, *flag, failure);
+  // Those who could would wait in the first collective for those who could not.
+  agree(*group_, [this] { build(); });
 }
 
 void Engine::build() {

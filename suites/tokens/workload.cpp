@@ -247,44 +247,30 @@ class TokensWorkload : public Workload {
                      .seed = plan_.seed,
                      .sampling = {}};
     const double needed = memory_needed(whole, 1).total();
-    const auto status = device_.allocate(2 * sizeof(double));
-    double verdict[2] = {1.0, 0.0};  // done, bytes available
-    std::exception_ptr failure;
-    if (group_->rank() == 0) {
-      try {
-        verdict[1] = static_cast<double>(device_.memory_available());
-        if (needed > verdict[1]) {
-          verdict[0] = 0.0;
-        } else {
-          Engine engine(device_, nullptr,
-                        {.shape = whole.shape,
-                         .type = whole.type,
-                         .seed = whole.seed,
-                         .batch = whole.batch,
-                         .capacity = whole.capacity(),
-                         .packed_for = whole.batch * whole.capacity()});
-          engine.forward(stretch(0, position()), position(), 0);
-          alone = engine.logits();
-        }
-      } catch (...) {
-        failure = std::current_exception();
-        verdict[0] = -1.0;
-      }
-    }
-    // The others have waited for long; a collective would be waited for with a deadline.
-    group_->barrier();
-    device_.copy_to_device(status->data(), verdict, sizeof verdict);
-    group_->broadcast(status->data(), 2, DataType::f64, 0);
-    device_.copy_to_host(verdict, status->data(), sizeof verdict);
-    if (failure) std::rethrow_exception(failure);
-    if (verdict[0] < 0.0)
-      throw infrastructure_error("the first rank of this model could not build it alone to check it");
-    if (verdict[0] == 0.0) {
+    double available = 0.0;
+    std::unique_ptr<Buffer> buffer;
+    // The others wait for long, among the hosts: a collective would be waited for with a deadline.
+    agree(*group_, [&] {
+      buffer = device_.allocate(alone.size() * sizeof(float));
+      if (group_->rank() != 0) return;
+      available = static_cast<double>(device_.memory_available());
+      if (needed > available) return;
+      Engine engine(device_, nullptr,
+                    {.shape = whole.shape,
+                     .type = whole.type,
+                     .seed = whole.seed,
+                     .batch = whole.batch,
+                     .capacity = whole.capacity(),
+                     .packed_for = whole.batch * whole.capacity()});
+      engine.forward(stretch(0, position()), position(), 0);
+      alone = engine.logits();
+      device_.copy_to_device(buffer->data(), alone.data(), buffer->bytes());
+    });
+    if (const mpi::Communicator* ranks = group_->ranks()) ranks->broadcast(std::span(&available, 1));
+    if (needed > available) {
       return fmt::format("checked by {} alone: the whole model on one rank needs {}, {} are available", other_way(),
-                         format_bytes(needed), format_bytes(verdict[1]));
+                         format_bytes(needed), format_bytes(available));
     }
-    const auto buffer = device_.allocate(alone.size() * sizeof(float));
-    device_.copy_to_device(buffer->data(), alone.data(), buffer->bytes());
     group_->broadcast(buffer->data(), alone.size(), DataType::f32, 0);
     device_.copy_to_host(alone.data(), buffer->data(), alone.size() * sizeof(float));
     for (std::int64_t sequence = 0; sequence < plan_.batch; ++sequence) {

@@ -148,18 +148,40 @@ class Refused(TestCase):
 
     def test_no_driver_no_device_and_too_few(self):
         host = re.escape(socket.gethostname())
-        for gpus, ranks, words in (("none", 1, ("no NVIDIA driver is loaded",)), ("0", 1, ("no GPU is visible",)),
-                                   ("1xH100", 2, ("2 ranks on this node, but 1 GPU is visible", "mpirun -N 1"))):
-            with self.subTest(gpus=gpus):
-                result = self.measure("--suite", "gemm", "--gemm-types", "f64", "--gemm-sizes", "128", ranks=ranks,
-                                      env=fake(gpus))
-                self.assert_says(result, 2, *words, f"host {host}")
+        share = ("ranks 0 and 1 on", f"share the device {identity(0)[0]}", "mpirun -N")
+        gpu = f"host {host}.*cuda:0 {identity(0)[0]} serial {identity(0)[1]}"
+        for env, ranks, code, words in (
+                (fake("none"), 1, 2, ("no NVIDIA driver is loaded", f"host {host}")),
+                (fake("0"), 1, 2, ("no GPU is visible", f"host {host}")),
+                (fake("1xH100"), 2, 2, share),
+                (fake(RACKPROOF_FAKE_DRIVER="11.4"), 1, 2, ("driver is for CUDA 11.4, older than the CUDA", f"host {host}")),
+                (fake("1xV100"), 1, 2, ("compute capability 7.0", "needs 8.0 or later", f"host {host}")),
+                (fake(faults="no_kernel_image"), 1, 2, ("build has code for the architectures", "9.0", gpu)),
+                (fake(faults="system_not_ready"), 1, 75, ("nvidia-fabricmanager", f"host {host}"))):
+            with self.subTest(words=words):
+                result = self.measure("--suite", "gemm", "--gemm-types", "f64", "--gemm-sizes", "128", ranks=ranks, env=env)
+                self.assert_says(result, code, *words)
                 self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_two_ranks_on_one_gpu(self):
         result = self.measure("--suite", "gemm", "--gemm-types", "f64", "--gemm-sizes", "128", ranks=2,
                               env={**fake("2xH100"), "CUDA_VISIBLE_DEVICES": "1"})
         self.assert_says(result, 2, "ranks 0 and 1 on", f"share the device {identity(1)[0]}", "CUDA_VISIBLE_DEVICES")
+
+    def test_ranks_that_see_some_gpus_each_take_one_of_theirs(self):
+        """As srun --gpus-per-task=2 has it."""
+        starts = []
+        for rank in range(3):
+            starts.append(self.folder / f"start-{rank}.sh")
+            starts[-1].write_text(f'#!/bin/sh\nCUDA_VISIBLE_DEVICES={2 * rank},{2 * rank + 1} exec "{cli.RACKPROOF}" "$@"\n')
+            starts[-1].chmod(0o755)
+        result = cli.run("run", "--device", "cuda", "--suite", "gemm", "--gemm-types", "f64", "--gemm-sizes", "128",
+                         "--time-budget", "1s", "--max-samples", "3", "--out", self.folder / "x.h5", binaries=starts,
+                         env=fake(), timeout=60)
+        self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
+        import h5py
+        with h5py.File(self.folder / "x.h5") as file:
+            self.assertEqual(list(file["serial"].asstr()), [identity(gpu)[1] for gpu in (0, 3, 4)])
 
     def test_a_node_that_misses_its_gpus_is_not_measured_by_its_cores(self):
         starts = []
@@ -190,6 +212,48 @@ class Refused(TestCase):
         self.assertEqual(result.stdout.count("needs a GPU of compute capability"), 2)
 
 
+class Told(TestCase):
+    """Without measuring."""
+
+    def test_list_for_gpus_needs_none(self):
+        listed = cli.run("list", "--device", "cuda", "--ranks", "2", env=fake("none"))
+        self.assertEqual((listed.returncode, listed.stderr), (0, ""))
+        for name in ("gemm/nvf4/", "gemm/f16/m8192n8192k8192", "links/device-to-host", "allreduce/f32/"):
+            self.assertIn(name, listed.stdout)
+        names = re.findall(r"^  (\S+/\S+)", listed.stdout, re.MULTILINE)
+        run = self.measure("--benchmark_list_tests")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(run.stdout.split(), names)
+        host = cli.run("list", "--device", "host", "--ranks", "2", env=fake())
+        self.assertNotIn("gemm/nvf4/", host.stdout)
+        auto = cli.run("list", "--ranks", "2", env=fake())
+        self.assertEqual(auto.stdout, listed.stdout)
+
+    def test_list_refuses_what_run_would(self):
+        for option, words in (("--collective-backends", ("'nonsense'", "nccl, mpi")), ("--device", ("'nonsense'", "auto"))):
+            with self.subTest(option=option):
+                arguments = ("--device", "cuda") if option != "--device" else ()
+                self.assert_refused(cli.run("list", *arguments, option, "nonsense", env=fake()), 2, option, *words)
+        self.assert_refused(cli.run("list", "--device", "host", "--collective-backends", "nccl"), 2, "nccl", "known are mpi")
+
+    def test_info_names_the_gpus(self):
+        result = cli.run("info", env=fake("2xGB200"))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        said = " ".join(result.stdout.split())
+        for gpu in (0, 1):
+            uuid, serial = identity(gpu)
+            self.assertRegex(said, rf"cuda:{gpu} NVIDIA GB200 \[fake\], compute capability 10.0, 1 GiB, {uuid}, serial "
+                                   rf"{serial}, PCI 0000:{0x18 + 8 * gpu:02x}:00.0, ECC on, driver \S+, CUDA 1")
+        devices = json.loads(cli.run("info", "--json", env=fake("2xGB200")).stdout)["devices"]
+        self.assertEqual([device["uuid"] for device in devices], [identity(gpu)[0] for gpu in (0, 1)])
+
+    def test_info_tells_why_gpus_cannot_be_used_and_is_quiet_where_there_is_none(self):
+        result = cli.run("info", env=fake(RACKPROOF_FAKE_DRIVER="11.4"))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("older than the CUDA", " ".join(result.stdout.split()))
+        self.assertNotIn("\ndevices\n", cli.run("info", env=fake("none")).stdout)
+
+
 class Faults(TestCase):
     """While it runs. Each names host, rank, UUID and serial of the part, and keeps what was finished."""
 
@@ -208,12 +272,45 @@ class Faults(TestCase):
                          f"FAILED .* rank {rank} on {re.escape(socket.gethostname())} \\(cuda:{rank}, {uuid}, serial {serial}\\)")
 
     def test_gpu_that_dies_in_the_middle(self):
+        import h5py
         for fault, words in (("ecc@call=1000@rank=1", ("uncorrectable", "drain the node")),
                              ("fallen_off_the_bus@call=1000@rank=1", ("lost the GPU", "off the bus"))):
             with self.subTest(fault=fault):
                 result = self.measure(*self.SUMS, *self.LONG, "--force", env=fake("2xH100", fault))
                 self.assert_says(result, 75, *words, *self.part_of(1))
                 self.assertGreaterEqual(len(self.finished_cases()), 1)
+                with h5py.File(self.folder / "x.h5") as file:  # what was felt until then is kept
+                    self.assertTrue((file["telemetry/power"][:, 0] > 0).all())
+
+    def test_gpu_that_dies_wherever_it_is_leaves_nobody_waiting_in_mpi(self):
+        # While a case is made, measured and checked.
+        for call in (150, 170, 190, 400):
+            with self.subTest(call=call):
+                result = self.measure(*self.SUMS, *self.LONG, "--collective-backends", "mpi", "--force",
+                                      env=fake("2xH100", f"ecc@call={call}@rank=1"), timeout=60)
+                self.assert_says(result, 75, "uncorrectable", *self.part_of(1))
+
+    def test_tuned_product_that_finds_no_memory_on_one_rank_leaves_nobody_waiting(self):
+        result = self.measure("--suite", "gemm", "--gemm-types", "f32", "--gemm-sizes", "128,64", "--gemm-algorithms", "tuned",
+                              "--order", "listed", "--collective-backends", "mpi", "--max-samples", "5", "--time-budget", "5s",
+                              env=fake("2xH100", "out_of_memory@malloc=4@rank=1"), timeout=60)
+        self.assertEqual(result.returncode, 75, result.stderr + result.stdout)
+        self.assertEqual(sorted(self.statuses().values()), ["error", "passed", "passed", "passed"], result.stdout)
+
+    def test_work_that_hangs_is_given_up_whoever_does_the_collectives(self):
+        few = ("--hang-timeout", "2s", "--force")
+        tokens = ("--suite", "tokens", "--model", "tiny", "--prompt", "16", "--context", "16", "--token-types", "bf16")
+        for arguments, fault in (((*self.PRODUCTS, *self.LONG), "hang@gemm=60@rank=1"),
+                                 ((*self.PRODUCTS, *self.LONG, "--collective-backends", "mpi"), "hang@gemm=60@rank=1"),
+                                 ((*tokens, "--collective-backends", "mpi"), "hang@kernel=300@rank=1")):
+            with self.subTest(arguments=arguments):
+                result = self.measure(*arguments, *few, env=fake("2xH100", fault), timeout=60)
+                self.assert_says(result, 75, "the GPU was not done after 2", "--hang-timeout", *self.part_of(1))
+
+    def test_split_that_hangs_is_given_up(self):
+        result = self.measure("--suite", "tokens", "--model", "tiny", "--prompt", "16", "--context", "16", "--token-types", "bf16",
+                              "--hang-timeout", "2s", env=fake("2xH100", "hang@split=1@rank=1"), timeout=60)
+        self.assert_says(result, 75, "NCCL did not connect the ranks within 2.00 s", re.escape(socket.gethostname()))
 
     def test_memory_that_is_not_there(self):
         result = self.measure(*self.PRODUCTS, *self.LONG, env=fake("2xH100", "out_of_memory@malloc=9@rank=1"))
@@ -238,10 +335,14 @@ class Faults(TestCase):
         self.assertNotIn("rank 0 on", result.stdout)
 
     def test_flipped_bit_names_the_gpu(self):
-        result = self.measure(*self.PRODUCTS, "--max-samples", "40", "--time-budget", "5s",
-                              env=fake("2xH100", "bit_flip@gemm=5@rank=1"))
-        self.assertEqual(result.returncode, 3, result.stderr + result.stdout)
-        self.assert_blames(result, 1)
+        for fault, words in (("bit_flip@gemm=5@rank=1", "of C is wrong"),
+                             ("bit_flip_once@gemm=5@rank=1", "1 of [0-9]+ products of one input had other bits")):
+            with self.subTest(fault=fault):
+                result = self.measure(*self.PRODUCTS, "--max-samples", "40", "--time-budget", "5s", "--force",
+                                      env=fake("2xH100", fault))
+                self.assertEqual(result.returncode, 3, result.stderr + result.stdout)
+                self.assert_blames(result, 1)
+                self.assertRegex(" ".join(result.stdout.split()), words)
 
     def test_throttled_gpu_is_told_with_the_reason(self):
         import h5py

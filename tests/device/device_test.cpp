@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/backends/backend.hpp"
@@ -67,6 +68,27 @@ TEST_F(Gpu, copies_of_odd_lengths_arrive) {
     const auto second = device->allocate(bytes);
     device->copy(second->data(), first->data(), bytes);
     EXPECT_EQ(download<std::uint8_t>(*second), sent) << bytes << " bytes";
+  }
+}
+
+TEST_F(Gpu, a_checksum_tells_of_every_word_and_its_place) {
+  ASSERT_TRUE(device->can_checksum());
+  const auto checksum_of = [&](const std::vector<std::uint32_t>& words) {
+    const auto data = upload(words);
+    const auto sum = upload(std::vector<std::uint64_t>{5});
+    device->checksum(data->data(), data->bytes(), sum->as<std::uint64_t>());
+    return download<std::uint64_t>(*sum).front() - 5;
+  };
+  for (const std::size_t count : {std::size_t{1}, std::size_t{255}, std::size_t{65536}, std::size_t{1'000'003}}) {
+    auto words = counted(count);
+    std::uint64_t expected = 0;
+    for (std::size_t i = 0; i < count; ++i) expected += random_bits(static_cast<std::uint64_t>(i) << 32U | words[i], 0);
+    EXPECT_EQ(checksum_of(words), expected) << count;
+    words[count / 2] ^= 1U << 30U;
+    EXPECT_NE(checksum_of(words), expected) << count;
+    words[count / 2] ^= 1U << 30U;
+    std::swap(words.front(), words.back());
+    EXPECT_EQ(checksum_of(words) == expected, count == 1) << count;
   }
 }
 

@@ -17,6 +17,7 @@
 #include "common/mpi/communicator.hpp"
 #include "common/mpi/global_clock.hpp"
 #include "suites/allreduce/workload.hpp"
+#include "suites/buffer_limits.hpp"
 #include "suites/suite.hpp"
 #include "tests/fakes/faulty_collective.hpp"
 #include "tests/fakes/test_device.hpp"
@@ -469,6 +470,32 @@ TEST_F(AllReduce, is_measured_by_the_sampler_and_right_afterwards) {
   const Samples samples = measure(workload, world, global, rule);
   EXPECT_GE(samples.figure.size(), 3U);
   EXPECT_EQ(workload.verify().outcome, Outcome::passed);
+}
+
+/// Its memory cannot be asked for.
+class ForgetfulDevice final : public TestDevice {
+ public:
+  [[nodiscard]] std::size_t memory_available() const override { throw infrastructure_error("who knows"); }
+};
+
+TEST_F(AllReduce, buffers_lie_by_the_largest_cache_and_the_smallest_memory) {
+  const auto rank = static_cast<std::size_t>(world.rank());
+  TestDevice own(1000 + rank, 100'000 - rank);
+  const BufferLimits limits = agree_on_buffer_limits({own, collective, platform, options});
+  EXPECT_EQ(limits.cache, 1000U + static_cast<std::size_t>(world.size()) - 1U);
+  EXPECT_EQ(limits.memory, 100'000U - static_cast<std::size_t>(world.size()) + 1U);
+}
+
+TEST_F(AllReduce, a_rank_that_cannot_tell_its_memory_fails_all_of_them) {
+  const int last = world.size() - 1;
+  if (world.rank() == last) device = std::make_unique<ForgetfulDevice>();
+  try {
+    CollectiveWorkload workload(spec(DataType::f32, 4), context());
+    FAIL() << "nothing was thrown";
+  } catch (const mpi::AgreedError& error) {
+    EXPECT_EQ(error.place().rank, last);
+    EXPECT_THAT(error.what(), HasSubstr("who knows"));
+  }
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "common/mpi/global_clock.hpp"
 #include "common/mpi/topology.hpp"
 #include "suites/suite.hpp"
+#include "tests/fakes/test_device.hpp"
 
 namespace rackproof {
 namespace {
@@ -78,6 +79,33 @@ TEST_F(Gemm, the_digest_of_a_rank_with_other_inputs_deviates) {
     EXPECT_EQ(digests[rank], digests.front());
     EXPECT_NE(digests[rank], digests.back());
   }
+}
+
+TEST_F(Gemm, a_tuned_product_that_one_rank_cannot_make_fails_on_all) {
+  options_.values["gemm-types"] = "f32";
+  options_.values["gemm-algorithms"] = "tuned";
+  const Case which = gemm_->cases(options_, platform_).front();
+  TestDevice multiplies_nothing;
+  const int last = world_.size() - 1;
+  Device& device = world_.rank() == last ? multiplies_nothing : *device_;
+  try {
+    static_cast<void>(gemm_->make(which, {device, *collective_, platform_, options_}));
+    FAIL() << "nothing was thrown";
+  } catch (const mpi::AgreedError& error) {
+    EXPECT_EQ(error.place().rank, last);
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("computes nothing"));
+  }
+}
+
+TEST_F(Gemm, a_tuned_product_is_right_and_the_same_on_all_ranks) {
+  options_.values["gemm-types"] = "f32";
+  options_.values["gemm-algorithms"] = "tuned";
+  const auto workload = gemm_->make(gemm_->cases(options_, platform_).front(), context());
+  workload->prepare();
+  workload->step();
+  const Verification verification = workload->verify();
+  EXPECT_EQ(verification.outcome, Verification::Outcome::passed) << verification.detail;
+  for (const std::uint64_t digest : world_.gather(verification.digest)) EXPECT_EQ(digest, verification.digest);
 }
 
 }  // namespace

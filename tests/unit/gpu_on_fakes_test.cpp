@@ -6,6 +6,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "common/backends/cuda/cublaslt.hpp"
 #include "common/backends/cuda/cuda_device.hpp"
 #include "common/backends/cuda/measured_peaks.hpp"
 
@@ -14,6 +15,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr std::size_t mebi = std::size_t{1} << 20U;
@@ -229,6 +231,107 @@ TEST_F(GpuOnFakes, an_uncorrectable_error_names_the_gpu_and_its_destructors_stay
   ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
   EXPECT_EXIT(meet_an_ecc_error(), ::testing::ExitedWithCode(75),
               "uncorrectable.*host .*device cuda:0 GPU-[0-9a-f-]+ serial [0-9]+\\]\n$");
+}
+
+/// What a call throws on a GPU with such a fault, in a process of its own: faults are read once. Ends with the error's
+/// exit code, or 100 where the device may still be used.
+template <typename Action>
+void meet(const char* fault, Action action) {
+  ::setenv("RACKPROOF_FAKE_FAULTS", fault, 1);
+  int code = 1;
+  try {
+    CudaDevice device({.local_rank = 0, .ranks_on_node = 1, .threads = 1, .hang_timeout = 0.5});
+    try {
+      action(device);
+    } catch (const Error& error) {
+      std::fputs((error.line() + "\n").c_str(), stderr);
+      code = device.is_usable() ? 100 : static_cast<int>(error.exit_code());
+    }
+  } catch (const Error& error) {
+    std::fputs((error.line() + "\n").c_str(), stderr);
+    code = static_cast<int>(error.exit_code());
+  }
+  std::exit(code);
+}
+
+/// f32, 64^3.
+void multiply(CudaDevice& device, int times) {
+  constexpr std::size_t bytes = 64 * 64 * sizeof(float);
+  const auto a = device.allocate(bytes);
+  const auto b = device.allocate(bytes);
+  const auto c = device.allocate(bytes);
+  const std::vector<float> ones(64 * 64, 1.0F);
+  device.copy_to_device(a->data(), ones.data(), bytes);
+  device.copy_to_device(b->data(), ones.data(), bytes);
+  const auto plan = device.matmul({.m = 64, .n = 64, .k = 64});
+  for (int i = 0; i < times; ++i) plan->run(a->data(), b->data(), c->data());
+  device.synchronize();
+}
+
+TEST_F(GpuOnFakes, work_that_hangs_is_given_up_and_nothing_waits_for_it_any_more) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  // cublasLtDestroy and cudaFree of this GPU would never return.
+  EXPECT_EXIT(meet("hang@gemm=2", [](CudaDevice& device) { multiply(device, 3); }), ::testing::ExitedWithCode(75),
+              "was not done after .*--hang-timeout.*host .*device cuda:0 GPU-[0-9a-f-]+ serial [0-9]+\\]\n$");
+}
+
+TEST_F(GpuOnFakes, a_product_on_a_gpu_that_died_tells_what_killed_it_and_not_what_the_library_makes_of_it) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  EXPECT_EXIT(meet("ecc@call=60", [](CudaDevice& device) { multiply(device, 1000); }), ::testing::ExitedWithCode(75),
+              "uncorrectable ECC.*drain.*cublasLtMatmul: 214");
+}
+
+TEST_F(GpuOnFakes, a_wrong_call_of_the_library_is_our_defect_and_no_reason_to_drain_a_gpu) {
+  CudaDevice device = open();
+  const CublasLt library(device);
+  for (const auto status : {CUBLAS_STATUS_INVALID_VALUE, CUBLAS_STATUS_NOT_SUPPORTED}) {
+    try {
+      library.check(status, "cublasLtMatmul");
+      FAIL() << "nothing was thrown";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.exit_code(), ExitCode::internal);
+      EXPECT_THAT(error.line(), AllOf(HasSubstr("please report"), Not(HasSubstr("drain"))));
+    }
+  }
+  EXPECT_TRUE(device.is_usable());
+}
+
+TEST_F(GpuOnFakes, a_kernel_that_went_astray_is_no_reason_to_queue_again) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  EXPECT_EXIT(meet("illegal_address@call=60", [](CudaDevice& device) { multiply(device, 1000); }),
+              ::testing::ExitedWithCode(1), "illegal memory access.*went astray.*please report");
+}
+
+TEST_F(GpuOnFakes, a_build_without_code_for_the_gpu_is_found_when_it_is_opened) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  EXPECT_EXIT(meet("no_kernel_image", [](CudaDevice&) {}), ::testing::ExitedWithCode(2),
+              "code for the architectures [0-9]+.* none for NVIDIA H100.*9\\.0.*RACKPROOF_CUDA_ARCHITECTURES=90");
+}
+
+TEST_F(GpuOnFakes, a_fabric_that_is_not_up_is_told_with_what_starts_it) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  EXPECT_EXIT(meet("system_not_ready", [](CudaDevice&) {}), ::testing::ExitedWithCode(75),
+              "not yet initialized.*nvidia-fabricmanager.*cudaGetDeviceCount: 802.*host ");
+}
+
+TEST_F(GpuOnFakes, a_driver_older_than_the_runtime_is_told_with_both_versions) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  const auto with_old_driver = [] {
+    ::setenv("RACKPROOF_FAKE_DRIVER", "11.4", 1);
+    meet("", [](CudaDevice&) {});
+  };
+  EXPECT_EXIT(with_old_driver(), ::testing::ExitedWithCode(2),
+              "driver is for CUDA 11\\.4, older than the CUDA 1[0-9]\\.[0-9].*install a newer driver.*: 35\\)");
+}
+
+TEST_F(GpuOnFakes, a_chip_that_is_too_old_is_told_with_what_is_needed) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  const auto on_an_old_chip = [] {
+    ::setenv("RACKPROOF_FAKE_GPUS", "1xV100", 1);
+    if (count_devices() != 0) std::exit(100);
+    meet("", [](CudaDevice&) {});
+  };
+  EXPECT_EXIT(on_an_old_chip(), ::testing::ExitedWithCode(2), "V100.*compute capability 7\\.0.*needs 8\\.0 or later");
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ class CudaBuffer final : public Buffer {
 Event make_event_without_time(const CudaDevice& device) {
   cudaEvent_t event = nullptr;
   device.require(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
-  return Event(event);
+  return own(event, device.broken());
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ ExitCode exit_code_of(cudaError_t code) {
     case cudaErrorInsufficientDriver:
     case cudaErrorNoDevice:
     case cudaErrorInvalidDevice:
+    case cudaErrorNoKernelImageForDevice:
       return ExitCode::usage;
     case cudaErrorInvalidValue:
     case cudaErrorInvalidConfiguration:
@@ -18,6 +19,11 @@ ExitCode exit_code_of(cudaError_t code) {
     case cudaErrorInvalidResourceHandle:
     case cudaErrorInvalidDeviceFunction:
     case cudaErrorLaunchOutOfResources:
+    // Of a kernel that went astray: it would do so again wherever the job is queued.
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorAssert:
       return ExitCode::internal;
     default:
       // What cannot be captured into a graph.
@@ -45,6 +51,13 @@ std::string remedy(cudaError_t code) {
       return "this build has no code for this GPU; configure it with RACKPROOF_CUDA_ARCHITECTURES for it";
     case cudaErrorSystemNotReady:
       return "the GPUs' fabric is not ready; start nvidia-fabricmanager on the node";
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorAssert:
+      return "a kernel of rackproof or of a library went astray, which is a defect of theirs unless the kernel log of "
+             "the "
+             "node has an Xid of the GPU's memory (48, 63, 64, 94, 95); please report it";
     default:
       return exit_code_of(code) == ExitCode::internal ? "a defect of rackproof; please report it"
                                                       : "see the kernel log of the node for an Xid, then drain it or "

@@ -59,6 +59,27 @@ CublasLtFunctions load_functions() {
   return all;
 }
 
+struct Meaning {
+  ExitCode exit_code;
+  const char* remedy;
+};
+
+Meaning meaning_of(cublasStatus_t status) {
+  switch (status) {
+    case CUBLAS_STATUS_INVALID_VALUE:
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+      return {ExitCode::internal, "a defect of rackproof; please report it"};
+    case CUBLAS_STATUS_ARCH_MISMATCH:
+      return {ExitCode::usage, "this cuBLAS does not know the GPU; install one that does, or run with --device host"};
+    case CUBLAS_STATUS_NOT_INITIALIZED:
+      return {ExitCode::infrastructure, "cuBLAS cannot use the GPU; check the driver with nvidia-smi, then run again"};
+    case CUBLAS_STATUS_ALLOC_FAILED:
+      return {ExitCode::infrastructure, "the GPU's memory is full; stop what else uses it, or choose a smaller case"};
+    default:
+      return {ExitCode::infrastructure, "see the kernel log of the node for an Xid, then drain it or run again"};
+  }
+}
+
 }  // namespace
 
 CublasLt::CublasLt(CudaDevice& device)
@@ -67,6 +88,8 @@ CublasLt::CublasLt(CudaDevice& device)
 }
 
 CublasLt::~CublasLt() {
+  // It waits for the GPU, which may never be done; the end of the process frees what is left behind.
+  if (!device_.is_usable()) return;
   const cublasStatus_t status = functions_.destroy(handle_);
   if (status == CUBLAS_STATUS_SUCCESS) return;
   try {
@@ -82,12 +105,15 @@ std::string CublasLt::version() const {
 
 void CublasLt::check(cublasStatus_t status, const char* call) const {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  // What broke the GPU says more than what the library makes of it.
+  // What broke the GPU says more than what the library makes of it. The library may have asked for the last error
+  // already, but a GPU that is broken says so again.
   device_.require(cudaGetLastError(), call);
-  throw Error(ExitCode::infrastructure, "cublasLt", static_cast<int>(status), call,
-              fmt::format("{}: see the kernel log of the node for an Xid, then drain it or run again",
-                          functions_.get_status_string(status)),
-              device_.place());
+  const cudaError_t state = cudaStreamQuery(device_.stream());
+  if (is_sticky(state)) device_.require(state, call);
+  (void)cudaGetLastError();
+  const Meaning meaning = meaning_of(status);
+  throw Error(meaning.exit_code, "cublasLt", static_cast<int>(status), call,
+              fmt::format("{}: {}", functions_.get_status_string(status), meaning.remedy), device_.place());
 }
 
 MatmulDesc CublasLt::make_matmul_desc(cublasComputeType_t compute, cudaDataType_t scale) const {

@@ -64,7 +64,8 @@ class CublasLt {
   [[nodiscard]] std::size_t workspace_bytes() const { return workspace_->bytes(); }
   /// "cuBLASLt 13.1.0", of the library that was loaded.
   [[nodiscard]] std::string version() const;
-  /// Throws Error (infrastructure) for anything but success, with the library's words.
+  /// Throws Error for anything but success: what is wrong with the GPU, where it tells; else the library's words, as
+  /// infrastructure, or usage where the library does not know the GPU, or internal where it was called wrongly.
   void check(cublasStatus_t status, const char* call) const;
 
   [[nodiscard]] MatmulDesc make_matmul_desc(cublasComputeType_t compute, cudaDataType_t scale) const;

@@ -15,6 +15,7 @@
 #include "common/backends/cuda/graph_recording.hpp"
 #include "common/backends/cuda/measured_peaks.hpp"
 #include "common/backends/cuda/nvml_telemetry.hpp"
+#include "common/backends/cuda/token_kernels.hpp"
 #include "common/backends/host/threads.hpp"
 #include "common/core/units.hpp"
 #include "common/system/identity.hpp"
@@ -109,6 +110,17 @@ std::string pci_text(const cudaDeviceProp& properties) {
   return fmt::format("{:04x}:{:02x}:{:02x}.0", properties.pciDomainID, properties.pciBusID, properties.pciDeviceID);
 }
 
+std::map<std::string, std::string> identify(const cudaDeviceProp& properties) {
+  return {{"uuid", uuid_text(properties.uuid)},
+          {"pci_bus_id", pci_text(properties)},
+          {"compute_capability", fmt::format("{}.{}", properties.major, properties.minor)},
+          {"multiprocessors", fmt::format("{}", properties.multiProcessorCount)},
+          {"memory_bytes", fmt::format("{}", properties.totalGlobalMem)},
+          {"ecc", properties.ECCEnabled != 0 ? "on" : "off"},
+          {"cuda_driver", version_text(driver_version())},
+          {"cuda_runtime", version_text(runtime_version())}};
+}
+
 std::optional<NvmlGpu> find_gpu(const std::shared_ptr<const Nvml>& nvml, const std::string& uuid,
                                 const std::string& pci_bus_id) {
   if (nvml == nullptr) return std::nullopt;
@@ -120,18 +132,42 @@ std::optional<NvmlGpu> find_gpu(const std::shared_ptr<const Nvml>& nvml, const s
 Stream make_stream(const CudaDevice& device) {
   cudaStream_t stream = nullptr;
   device.require(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  return Stream(stream);
+  return own(stream, device.broken());
 }
 
 }  // namespace
 
-int count_devices() {
+namespace {
+
+/// Those too that there is no code for.
+int count_visible() {
   int devices = 0;
   const cudaError_t code = cudaGetDeviceCount(&devices);
   (void)cudaGetLastError();
   // A node without a GPU, as most that are used to build. What is there and does not work must not look like that.
   if (code == cudaErrorNoDevice || (code == cudaErrorInsufficientDriver && driver_version() == 0)) return 0;
-  if (code != cudaSuccess) (void)count_or_explain();
+  return code == cudaSuccess ? devices : count_or_explain();
+}
+
+}  // namespace
+
+std::vector<std::map<std::string, std::string>> describe_devices() {
+  const std::shared_ptr<const Nvml> nvml = Nvml::load();
+  std::vector<std::map<std::string, std::string>> all;
+  for (int index = 0; index < count_visible(); ++index) {
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties", here());
+    auto& facts = all.emplace_back(identify(properties));
+    facts["id"] = fmt::format("cuda:{}", index);
+    facts["name"] = properties.name;
+    if (nvml != nullptr) facts["driver"] = nvml->driver_version();
+    if (const auto gpu = find_gpu(nvml, facts["uuid"], facts["pci_bus_id"])) facts["serial"] = gpu->serial();
+  }
+  return all;
+}
+
+int count_devices() {
+  const int devices = count_visible();
   int usable = 0;
   for (int index = 0; index < devices; ++index) {
     int major = 0;
@@ -141,17 +177,7 @@ int count_devices() {
   return usable;
 }
 
-int choose_device(int devices, const DeviceRequest& request, const char* visible) {
-  if (devices == 1 && visible != nullptr) return 0;
-  if (request.local_rank < devices) return request.local_rank;
-  throw Error(ExitCode::usage, "cuda", 0, "",
-              fmt::format("{} ranks on this node, but {} GPU{} visible{}: start one rank a GPU (mpirun -N {}, srun "
-                          "--ntasks-per-node={}), or run with --device host",
-                          request.ranks_on_node, devices, devices == 1 ? " is" : "s are",
-                          visible == nullptr ? "" : fmt::format(" (CUDA_VISIBLE_DEVICES is '{}')", printable(visible)),
-                          devices, devices),
-              here());
-}
+int choose_device(int devices, const DeviceRequest& request) { return request.local_rank % devices; }
 
 bool computes(int capability, DataType type) {
   switch (type) {
@@ -167,7 +193,8 @@ bool computes(int capability, DataType type) {
 
 CudaDevice::CudaDevice(const DeviceRequest& request)
     : broken_(std::make_shared<std::atomic<bool>>(false)),
-      index_(choose_device(count_or_explain(), request, std::getenv("CUDA_VISIBLE_DEVICES"))),
+      hang_timeout_(request.hang_timeout),
+      index_(choose_device(count_or_explain(), request)),
       threads_(host::set_threads_of_rank(host::read_cpu(), request)),
       properties_(open_properties(index_)),
       uuid_(uuid_text(properties_.uuid)),
@@ -176,9 +203,31 @@ CudaDevice::CudaDevice(const DeviceRequest& request)
       gpu_(find_gpu(nvml_, uuid_, pci_bus_id_)),
       serial_(gpu_ ? gpu_->serial() : std::string()),
       facts_(find_facts()),
-      stream_(make_stream(*this)) {}
+      stream_(make_stream(*this)) {
+  require_code();
+}
 
 CudaDevice::~CudaDevice() = default;
+
+void CudaDevice::require_code() const {
+  const cudaError_t code = find_code();
+  switch (code) {
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:  // the same, of some versions
+    case cudaErrorUnsupportedPtxVersion:
+    case cudaErrorInvalidKernelImage:
+      (void)cudaGetLastError();
+      throw Error(
+          ExitCode::usage, "cuda", static_cast<int>(code), "cudaFuncGetAttributes",
+          fmt::format("--device cuda: this build has code for the architectures {} and none for {}, of compute "
+                      "capability {}.{}; configure it with -DRACKPROOF_CUDA_ARCHITECTURES={}, or run with "
+                      "--device host",
+                      RACKPROOF_CUDA_CODE, properties_.name, properties_.major, properties_.minor, capability()),
+          place());
+    default:
+      require(code, "cudaFuncGetAttributes");
+  }
+}
 
 std::string CudaDevice::serial() const { return serial_.empty() ? uuid_ : serial_; }
 std::string CudaDevice::id() const { return fmt::format("cuda:{}", index_); }
@@ -191,16 +240,8 @@ Place CudaDevice::place() const {
 }
 
 std::map<std::string, std::string> CudaDevice::find_facts() const {
-  std::map<std::string, std::string> facts{
-      {"uuid", uuid_},
-      {"pci_bus_id", pci_bus_id_},
-      {"compute_capability", fmt::format("{}.{}", properties_.major, properties_.minor)},
-      {"multiprocessors", fmt::format("{}", properties_.multiProcessorCount)},
-      {"memory_bytes", fmt::format("{}", properties_.totalGlobalMem)},
-      {"ecc", properties_.ECCEnabled != 0 ? "on" : "off"},
-      {"cuda_driver", version_text(driver_version())},
-      {"cuda_runtime", version_text(runtime_version())},
-      {"host_threads", fmt::format("{}", threads_)}};
+  std::map<std::string, std::string> facts = identify(properties_);
+  facts["host_threads"] = fmt::format("{}", threads_);
   if (const int node = numa_node_of_pci(pci_bus_id_); node >= 0) facts["numa_node"] = fmt::format("{}", node);
   if (const NearestInterfaces near = nearest_interfaces(pci_bus_id_); !near.names.empty()) {
     facts["nearest_interfaces"] = fmt::format("{}", fmt::join(near.names, ","));
@@ -288,30 +329,45 @@ void CudaDevice::copy(void* to, const void* from, std::size_t bytes) {
 
 template <typename Query>
 void CudaDevice::poll(Query&& query, const char* call) const {
-  constexpr int polls_before_yielding = 1000;
-  cudaError_t state = cudaErrorNotReady;
-  std::chrono::steady_clock::time_point began;
-  for (int polls = 0; (state = query()) == cudaErrorNotReady; ++polls) {
-    // "Not ready" is kept as the last error.
-    (void)cudaGetLastError();
-    if (while_waiting_) {
-      try {
-        const auto now = std::chrono::steady_clock::now();
-        if (polls == 0) began = now;
-        while_waiting_(std::chrono::duration<double>(now - began).count());
-      } catch (...) {
-        // What is still running may never end: nothing may wait for it any more.
-        broken_->store(true);
-        throw;
-      }
-    }
-    if (polls > polls_before_yielding) std::this_thread::yield();
+  using std::chrono::steady_clock;
+  constexpr double seconds_before_yielding = 1e-3;
+  cudaError_t state = query();
+  if (state == cudaErrorNotReady) {
+    const auto began = steady_clock::now();
+    do {
+      // "Not ready" is kept as the last error.
+      (void)cudaGetLastError();
+      const double waited = std::chrono::duration<double>(steady_clock::now() - began).count();
+      look(waited);
+      if (waited > seconds_before_yielding) std::this_thread::yield();
+      state = query();
+    } while (state == cudaErrorNotReady);
   }
   require(state, call);
 }
 
+void CudaDevice::look(double waited) const {
+  try {
+    if (while_waiting_) while_waiting_(waited);
+    if (waited > hang_timeout_) {
+      throw Error(
+          ExitCode::infrastructure, "cuda", 0, "",
+          fmt::format("the GPU was not done after {} with what it was asked for; see the kernel log of the node "
+                      "for an Xid and drain it where there is one, else run again (or allow more with "
+                      "--hang-timeout)",
+                      format_duration(waited)),
+          place());
+    }
+  } catch (...) {
+    // What is still running may never end: nothing may wait for it any more.
+    give_up();
+    throw;
+  }
+}
+
 void CudaDevice::synchronize() {
   poll([this] { return cudaStreamQuery(stream()); }, "cudaStreamQuery");
+  ++times_idle_;
 }
 
 void CudaDevice::wait(cudaEvent_t event) const {
@@ -320,7 +376,16 @@ void CudaDevice::wait(cudaEvent_t event) const {
 
 std::unique_ptr<Recording> CudaDevice::record(std::function<void()> work) {
   (void)token_kernels();  // made when first asked for, which allocates: not while a stream is captured
-  return record_graph(*this, std::move(work));
+  return record_graph(*this, [this, work = std::move(work)] {
+    recording_ = true;
+    try {
+      work();
+    } catch (...) {
+      recording_ = false;
+      throw;
+    }
+    recording_ = false;
+  });
 }
 
 std::unique_ptr<DeviceTimer> CudaDevice::make_timer() { return make_event_timer(*this); }

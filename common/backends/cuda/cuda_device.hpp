@@ -3,11 +3,13 @@
 
 #include <cuda_runtime_api.h>
 
-#include <atomic>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/backends/backend.hpp"
 #include "common/backends/cuda/cublaslt.hpp"
@@ -23,24 +25,24 @@ class Staging;
 /// there are GPUs that cannot be used: a driver that is too old, a fabric that is not up.
 [[nodiscard]] int count_devices();
 
-/// Which of `devices` visible GPUs the rank takes: the only one where the environment gave each rank its own
-/// (`visible`: CUDA_VISIBLE_DEVICES, or null), else by local rank. Throws Error (usage) where there are fewer GPUs than
-/// ranks.
-[[nodiscard]] int choose_device(int devices, const DeviceRequest& request, const char* visible);
+/// What identifies each visible GPU (CudaDevice::facts() and its name); those too that rackproof has no code for. Opens
+/// none. Throws as count_devices().
+[[nodiscard]] std::vector<std::map<std::string, std::string>> describe_devices();
+
+/// Which of `devices` visible GPUs the rank takes: by local rank, beginning anew where there are fewer. Each rank may
+/// see GPUs of its own (Slurm's --gpus-per-task, a container a rank); whether two took the same one shows when all are
+/// open.
+[[nodiscard]] int choose_device(int devices, const DeviceRequest& request);
 
 /// Does a GPU of this compute capability (10 major + minor) compute the type? fp8 from 8.9, fp4 from 10.0.
 [[nodiscard]] bool computes(int capability, DataType type);
-
-/// True once the process can use its GPU no more. Shared with what lives on the GPU: then freeing it is left to the end
-/// of the process, for it might wait for ever.
-using Broken = std::shared_ptr<std::atomic<bool>>;
 
 /// The GPU of one rank. All work goes to one stream of it. Sets the threads of OpenMP, as the host's device does.
 /// Its errors name host, UUID and serial number.
 class CudaDevice final : public Device {
  public:
-  /// Throws Error: usage where there is no driver or an old one, no GPU, fewer GPUs than ranks, or one older than this
-  /// build; infrastructure where the GPU cannot be used.
+  /// Throws Error: usage where there is no driver or an old one, no GPU, or one that this build has no code for;
+  /// infrastructure where the GPU cannot be used.
   explicit CudaDevice(const DeviceRequest& request);
   ~CudaDevice() override;
 
@@ -67,8 +69,11 @@ class CudaDevice final : public Device {
   void copy_to_device(void* device, const void* host, std::size_t bytes) override;
   void copy_to_host(void* host, const void* device, std::size_t bytes) override;
   void copy(void* to, const void* from, std::size_t bytes) override;
+  [[nodiscard]] bool can_checksum() const override { return true; }
+  void checksum(const void* data, std::size_t bytes, std::uint64_t* sum) override;
   [[nodiscard]] std::unique_ptr<Matmul> matmul(const MatmulProblem& problem) override;
   [[nodiscard]] TokenKernels& token_kernels() override;
+  /// Throws Error (infrastructure) too where the GPU is not done in DeviceRequest::hang_timeout.
   void synchronize() override;
   [[nodiscard]] std::unique_ptr<Recording> record(std::function<void()> work) override;
   [[nodiscard]] std::unique_ptr<DeviceTimer> make_timer() override;
@@ -91,6 +96,14 @@ class CudaDevice final : public Device {
   /// Called again and again while synchronize() waits, with the seconds that it has waited; what it throws ends the
   /// wait. Empty: nothing. A collective's library can fail or hang in ways that its stream never tells.
   void while_waiting(std::function<void(double seconds)> action) { while_waiting_ = std::move(action); }
+  /// How often synchronize() has found all work done: what was asked for at another number than now has ended.
+  [[nodiscard]] std::uint64_t times_idle() const { return times_idle_; }
+  /// Inside of record(): what is asked for now is done at each replay.
+  [[nodiscard]] bool is_recording() const { return recording_; }
+  /// The GPU, or a library of it, does not come back: it is not used again, and what lives on it is left to the end of
+  /// the process.
+  void give_up() const { broken_->store(true); }
+  [[nodiscard]] const Broken& broken() const { return broken_; }
 
  private:
   /// Loaded when it is first asked for.
@@ -98,11 +111,16 @@ class CudaDevice final : public Device {
   [[nodiscard]] std::map<std::string, std::string> find_facts() const;
   template <typename Query>
   void poll(Query&& query, const char* call) const;
+  /// Throws what ends a wait that has lasted so many seconds.
+  void look(double waited) const;
+  /// Throws Error (usage) where this build has no code for the GPU.
+  void require_code() const;
   /// Should a copy of so much host memory go through pinned memory?
   [[nodiscard]] bool wants_staging(const void* host, std::size_t bytes) const;
   [[nodiscard]] Staging& staging();
 
   Broken broken_;
+  double hang_timeout_;
   int index_;
   int threads_;
   cudaDeviceProp properties_;
@@ -115,6 +133,8 @@ class CudaDevice final : public Device {
   Stream stream_;
   std::unique_ptr<Staging> staging_;
   std::function<void(double seconds)> while_waiting_;
+  std::uint64_t times_idle_ = 0;
+  bool recording_ = false;
   std::unique_ptr<CublasLt> cublaslt_;
   std::unique_ptr<TokenKernels> token_kernels_;  // made when first asked for: it takes memory
 };

@@ -1,4 +1,5 @@
-// The token kernels of a CudaDevice.
+// The kernels of a CudaDevice.
+#include "common/backends/cuda/checksum.hpp"
 #include "common/backends/cuda/cuda_device.hpp"
 #include "common/backends/cuda/token_kernels.hpp"
 
@@ -11,6 +12,11 @@ TokenKernels& CudaDevice::token_kernels() {
                                         [this](cudaError_t code, const char* call) { require(code, call); });
   }
   return *token_kernels_;
+}
+
+void CudaDevice::checksum(const void* data, std::size_t bytes, std::uint64_t* sum) {
+  start_checksum(static_cast<const std::uint32_t*>(data), static_cast<std::int64_t>(bytes / sizeof(std::uint32_t)), sum,
+                 stream(), [this](cudaError_t code, const char* call) { require(code, call); });
 }
 
 }  // namespace rackproof::cuda

@@ -20,7 +20,7 @@ class EventTimer final : public DeviceTimer {
   [[nodiscard]] Event make_event() const {
     cudaEvent_t event = nullptr;
     device_.require(cudaEventCreateWithFlags(&event, cudaEventDefault), "cudaEventCreateWithFlags");
-    return Event(event);
+    return own(event, device_.broken());
   }
   void record(const Event& event) const {
     device_.require(cudaEventRecord(event.get(), device_.stream()), "cudaEventRecord");

@@ -27,11 +27,11 @@ Graph capture(CudaDevice& device, const std::function<void()>& work) {
   } catch (...) {
     (void)cudaStreamEndCapture(device.stream(), &graph);
     (void)cudaGetLastError();
-    const Graph discarded(graph);
+    const Graph discarded = own(graph, device.broken());
     throw;
   }
   device.require(cudaStreamEndCapture(device.stream(), &graph), "cudaStreamEndCapture");
-  return Graph(graph);
+  return own(graph, device.broken());
 }
 
 }  // namespace
@@ -40,7 +40,7 @@ std::unique_ptr<Recording> record_graph(CudaDevice& device, std::function<void()
   const Graph graph = capture(device, work);
   cudaGraphExec_t instance = nullptr;
   device.require(cudaGraphInstantiate(&instance, graph.get(), 0), "cudaGraphInstantiate");
-  GraphExec executable(instance);
+  GraphExec executable = own(instance, device.broken());
   // Or the first replay would pay for it.
   device.require(cudaGraphUpload(executable.get(), device.stream()), "cudaGraphUpload");
   return std::make_unique<GraphRecording>(device, std::move(executable), std::move(work));

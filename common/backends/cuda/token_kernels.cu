@@ -91,6 +91,11 @@ class CudaTokenKernels final : public TokenKernels {
 
 }  // namespace
 
+cudaError_t find_code() {
+  cudaFuncAttributes attributes{};
+  return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&run_functor<functors::Candidates>));
+}
+
 std::size_t partial_bytes(int multiprocessors) {
   return static_cast<std::size_t>(attention_blocks_at_once(multiprocessors) * functors::attention_rows *
                                   functors::partial_floats(max_head_dim)) *

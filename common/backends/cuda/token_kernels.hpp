@@ -18,6 +18,9 @@ using Require = std::function<void(cudaError_t code, const char* call)>;
 /// takes some of them to keep the memory of a multiprocessor's share busy.
 [[nodiscard]] constexpr int attention_blocks_at_once(int multiprocessors) { return 16 * multiprocessors; }
 
+/// cudaSuccess where this build has code that the current GPU runs.
+[[nodiscard]] cudaError_t find_code();
+
 /// Bytes of `partial` below.
 [[nodiscard]] std::size_t partial_bytes(int multiprocessors);
 

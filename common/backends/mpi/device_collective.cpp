@@ -24,11 +24,22 @@ bool mpi_takes_cuda_pointers() {
 
 MpiDeviceCollective::MpiDeviceCollective(const mpi::Communicator& ranks, Device& device, bool takes_pointers,
                                          std::size_t staging)
-    : MpiDeviceCollective(std::make_unique<MpiCollective>(ranks), device, takes_pointers, [&] {
-        // At least an element of each rank.
-        const std::size_t bytes = std::max(staging, sizeof(double) * static_cast<std::size_t>(ranks.size()));
-        return std::make_shared<const Staging>(Staging{device.allocate_host(bytes), device.allocate_host(bytes)});
-      }()) {}
+    : mpi_(std::make_unique<MpiCollective>(ranks)),
+      device_(device),
+      takes_pointers_(takes_pointers),
+      // At least an element of each rank.
+      staging_(
+          make_staging(ranks, device, std::max(staging, sizeof(double) * static_cast<std::size_t>(ranks.size())))) {}
+
+std::shared_ptr<const MpiDeviceCollective::Staging> MpiDeviceCollective::make_staging(const mpi::Communicator& ranks,
+                                                                                      Device& device,
+                                                                                      std::size_t bytes) {
+  std::shared_ptr<const Staging> staging;
+  mpi::agree(ranks, [&] {
+    staging = std::make_shared<const Staging>(Staging{device.allocate_host(bytes), device.allocate_host(bytes)});
+  });
+  return staging;
+}
 
 MpiDeviceCollective::MpiDeviceCollective(std::unique_ptr<Collective> mpi, Device& device, bool takes_pointers,
                                          std::shared_ptr<const Staging> staging)

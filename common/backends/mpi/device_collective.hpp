@@ -29,6 +29,7 @@ class MpiDeviceCollective final : public Collective {
 
   [[nodiscard]] int rank() const override { return mpi_->rank(); }
   [[nodiscard]] int size() const override { return mpi_->size(); }
+  [[nodiscard]] const mpi::Communicator* ranks() const override { return mpi_->ranks(); }
   /// "MPI: Open MPI v4.1.4, staged through pinned host memory"
   [[nodiscard]] std::string implementation() const override;
   void all_reduce(const void* send, void* receive, std::size_t count, DataType type,
@@ -49,6 +50,9 @@ class MpiDeviceCollective final : public Collective {
     std::unique_ptr<Buffer> send;
     std::unique_ptr<Buffer> receive;
   };
+  /// Collective: a rank may lack the memory.
+  [[nodiscard]] static std::shared_ptr<const Staging> make_staging(const mpi::Communicator& ranks, Device& device,
+                                                                   std::size_t bytes);
   MpiDeviceCollective(std::unique_ptr<Collective> mpi, Device& device, bool takes_pointers,
                       std::shared_ptr<const Staging> staging);
 

@@ -20,6 +20,7 @@ class MpiCollective final : public Collective {
 
   [[nodiscard]] int rank() const override { return ranks_.rank(); }
   [[nodiscard]] int size() const override { return ranks_.size(); }
+  [[nodiscard]] const mpi::Communicator* ranks() const override { return &ranks_; }
   [[nodiscard]] std::string implementation() const override;
   void all_reduce(const void* send, void* receive, std::size_t count, DataType type,
                   Reduction reduction = Reduction::sum) override;

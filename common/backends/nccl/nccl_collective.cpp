@@ -77,8 +77,8 @@ class RegisteredBuffer final : public Buffer {
   ~RegisteredBuffer() override {
 #if NCCL_VERSION_CODE >= NCCL_VERSION(2, 19, 1)
     const Library& library = session_->library;
-    // Of a communicator that was aborted nothing is left to deregister.
-    if (!session_->watch.knows(communicator_)) return;
+    // Of a communicator that was aborted nothing is left to deregister, and a GPU that was given up may not answer.
+    if (!session_->watch.knows(communicator_) || !session_->device.is_usable()) return;
     const bool freed = library.comm_deregister(communicator_, handle_) == ncclSuccess;
     if (library.memory_free(data_) != ncclSuccess || !freed) spdlog::warn("NCCL could not free registered memory");
 #endif
@@ -101,10 +101,19 @@ int agree_on_oldest(const mpi::Communicator& ranks, const cuda::CudaDevice& devi
   return static_cast<int>(std::lround(oldest));
 }
 
+/// Collective: it may be missing on one node alone.
+std::unique_ptr<const Library> load(const mpi::Communicator& ranks) {
+  std::unique_ptr<const Library> library;
+  mpi::agree(ranks, [&] { library = std::make_unique<const Library>(); });
+  return library;
+}
+
 }  // namespace
 
 Session::Session(const mpi::Communicator& ranks, cuda::CudaDevice& opened, const CollectiveOptions& options)
-    : device(opened),
+    : loaded(load(ranks)),
+      library(*loaded),
+      device(opened),
       oldest_architecture(agree_on_oldest(ranks, opened)),
       watch(library, opened, ranks, options.hang_timeout) {}
 
@@ -123,6 +132,8 @@ NcclCollective::NcclCollective(std::shared_ptr<Session> session, mpi::Communicat
 NcclCollective::~NcclCollective() {
   session_->watch.forget(ranks_);
   if (communicator_ == nullptr || !session_->watch.remove(communicator_)) return;
+  // To destroy or abort it may wait for a GPU that was given up; the end of the process frees it and tells the others.
+  if (!session_->device.is_usable()) return;
   const Library& library = session_->library;
   // Where an error takes this rank out of the run, the others may never come to the end of theirs.
   const bool in_order = std::uncaught_exceptions() <= exceptions_;
@@ -161,9 +172,9 @@ std::unique_ptr<Collective> NcclCollective::split(int color) {
     part->connect();
     return part;
   }
-  session_->device.synchronize();
   const auto made = std::make_shared<ncclComm_t>(nullptr);
   mpi::agree(ranks_, [&] {
+    session_->device.synchronize();
     session_->watch.in_time("ncclCommSplit", [split_off, made, from = communicator_, color, key = rank(),
                                               name = part->choices_->communicator_name()] {
       ncclConfig_t config = configuration(name);

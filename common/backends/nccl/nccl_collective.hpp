@@ -19,8 +19,10 @@ namespace rackproof::nccl {
 
 /// What a communicator shares with those that were split off it.
 struct Session {
+  /// Collective over `ranks`.
   Session(const mpi::Communicator& ranks, cuda::CudaDevice& device, const CollectiveOptions& options);
-  Library library;
+  std::unique_ptr<const Library> loaded;
+  const Library& library;
   cuda::CudaDevice& device;
   int oldest_architecture;  ///< of all ranks' GPUs: 90 for compute capability 9.0
   Watch watch;
@@ -37,6 +39,7 @@ class NcclCollective final : public Collective {
 
   [[nodiscard]] int rank() const override { return ranks_.rank(); }
   [[nodiscard]] int size() const override { return ranks_.size(); }
+  [[nodiscard]] const mpi::Communicator* ranks() const override { return &ranks_; }
   [[nodiscard]] std::string implementation() const override { return session_->library.name(); }
   void all_reduce(const void* send, void* receive, std::size_t count, DataType type,
                   Reduction reduction = Reduction::sum) override;

@@ -153,6 +153,8 @@ void Watch::in_time(const char* call, std::function<ncclResult_t()> action) {
   std::thread worker(std::move(task));
   if (result.wait_for(std::chrono::duration<double>(timeout_)) == std::future_status::timeout) {
     worker.detach();
+    // It holds the library and may hold the GPU: neither is to be waited for.
+    device_.give_up();
     throw Error(
         ExitCode::infrastructure, "nccl", 0, call,
         fmt::format("NCCL did not connect the ranks within {}: one is missing, or its network interfaces cannot "
@@ -186,7 +188,8 @@ void Watch::abort_all() {
 }
 
 void Watch::look(double seconds) {
-  if (seconds >= looked_ && seconds < looked_ + looking_interval) return;
+  // At the deadline always: the device's own comes right behind it.
+  if (seconds <= timeout_ && seconds >= looked_ && seconds < looked_ + looking_interval) return;
   looked_ = seconds;
   if (aborted_) check(ncclRemoteError, asked_.name == nullptr ? "NCCL" : asked_.name);
   ncclResult_t worst = ncclSuccess;
@@ -209,7 +212,7 @@ void Watch::look(double seconds) {
                               fmt::format("while waiting for {}: {}", what, error.what()), error.place()));
     }
   }
-  if (seconds > timeout_) give_up(seconds);
+  if (seconds > timeout_ && may_wait_for_it()) give_up(seconds);
 }
 
 /// Tells the others how far this rank is, and hears the same of those who wait too.

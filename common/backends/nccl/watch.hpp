@@ -28,12 +28,15 @@ struct Asked {
   std::uint64_t number = 0;                  ///< of the collectives over these ranks, from 1; 0: send_recv
   int to = -1;                               ///< send_recv: whom it is with
   int from = -1;
+  std::uint64_t times_idle = 0;  ///< CudaDevice::times_idle() when it was asked for
+  bool recorded = false;         ///< it is done at each replay
 };
 
 /// Watches all communicators of one device. While the device is waited for (CudaDevice::while_waiting) it asks each for
 /// errors that came meanwhile; and a thread of its own sees calls that do not return, which happens where the library
 /// connects to ranks that are not there. An error, or `timeout` seconds without an end, aborts all communicators, and
 /// Error (infrastructure) tells which collective it was and, as far as MPI still reaches them, which ranks are behind.
+/// Where no collective can be what is waited for, the device's own deadline tells.
 class Watch {
  public:
   /// Collective over `ranks`; both must outlive this.
@@ -59,7 +62,11 @@ class Watch {
     Watch& watch_;
   };
 
-  void asked(const Asked& what) noexcept { asked_ = what; }
+  void asked(const Asked& what) noexcept {
+    asked_ = what;
+    asked_.times_idle = device_.times_idle();
+    asked_.recorded = device_.is_recording();
+  }
   /// What was asked for over these ranks is done; they go.
   void forget(const mpi::Communicator& ranks) noexcept {
     if (asked_.ranks == &ranks) asked_ = {};
@@ -74,6 +81,10 @@ class Watch {
 
  private:
   void look(double seconds);
+  /// What was asked for last may not have ended yet.
+  [[nodiscard]] bool may_wait_for_it() const noexcept {
+    return asked_.name != nullptr && (asked_.recorded || asked_.times_idle == device_.times_idle());
+  }
   [[noreturn]] void give_up(double seconds);
   void abort_all();
   void watch_calls();
