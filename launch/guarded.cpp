@@ -19,6 +19,7 @@
 #include <new>
 #include <span>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include "common/core/units.hpp"
@@ -140,6 +141,8 @@ std::string memory_line(const GuardedRead& read);
   } catch (const std::bad_alloc&) {
     writer.end(ExitCode::usage, memory_line(read));
   } catch (const std::length_error&) {
+    writer.end(ExitCode::usage, memory_line(read));
+  } catch (const std::system_error&) {  // no thread, for want of memory
     writer.end(ExitCode::usage, memory_line(read));
   } catch (const std::exception& error) {
     writer.end(ExitCode::internal, printable(error.what(), 400) + " (a defect; please report it)");

@@ -27,6 +27,7 @@ test_packages=(
   hdf5-tools python3 python3-h5py python3-xarray python3-h5netcdf python3-netcdf4 python3-pandas python3-scipy
   chromium chromium-driver python3-selenium # the page of `rackproof report` as a browser sees it
   python3-prometheus-client libbenchmark-tools # who reads what `export` writes
+  clang-14 libclang-rt-14-dev # libFuzzer: tests/fuzz
   clang-format-14 clang-tidy-14 libomp-14-dev shellcheck # clang-tidy wants an omp.h of its own
 )
 

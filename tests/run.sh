@@ -6,13 +6,14 @@ usage() {
   cat <<'TEXT'
 Usage: tests/run.sh [--no-install] [--quick] [--filter REGEX]
 
-Installs what is missing (apt-get, with sudo when not root), builds the presets release, login, mpich, smpi, asan and
-tsan, and runs every test through one ctest, whose summary comes last and whose exit code is the script's.
+Installs what is missing (apt-get, with sudo when not root), builds the presets release, login, mpich, smpi, asan,
+tsan and fuzz, and runs every test through one ctest, whose summary comes last and whose exit code is the script's.
 
   --no-install    install nothing: name what is missing and exit 2
-  --quick         the release build and its tests alone: no sanitizers, no MPICH, no SMPI, no login build
+  --quick         the release build and its tests alone: no sanitizers, no MPICH, no SMPI, no login build, no
+                  fuzzing
   --filter REGEX  only tests whose name matches: unit.*, mpi2.*, cli.*, style.*, asan.*, tsan.*,
-                  mpich.*, smpi.*, login.*
+                  mpich.*, smpi.*, login.*, fuzz.*
   --help
 
 Examples:
@@ -28,7 +29,7 @@ die() {
 }
 
 install=yes
-builds=(login mpich smpi asan tsan)
+builds=(login mpich smpi asan tsan fuzz)
 filter=()
 while [[ $# -gt 0 ]]; do
   case $1 in
@@ -74,7 +75,7 @@ for preset in "${builds[@]}"; do
   case $preset in
     login) build login -- rackproof ;;
     mpich) build mpich -- rackproof tests/mpi/all ;;
-    smpi) build smpi -- ;; # its preset says what
+    smpi | fuzz) build "$preset" -- ;; # its preset says what
     asan) build asan "${open_mpi[@]}" -- tests/unit/all tests/mpi/all ;;
     tsan) build tsan "${open_mpi[@]}" -- threaded_unit_tests tests/mpi/all ;;
   esac

@@ -257,6 +257,71 @@ TEST(Reader, follows_no_link_out_of_the_file) {
               HasSubstr("/suites/gemm/flop is stored elsewhere"));
 }
 
+TEST(Reader, opens_no_file_that_a_virtual_dataset_is_made_of) {
+  const TemporaryFolder folder;
+  // Whoever opens this to read waits for ever.
+  ASSERT_EQ(::mkfifo((folder / "pipe.h5").c_str(), 0600), 0);
+  for (const hsize_t most : {hsize_t{3}, H5S_UNLIMITED}) {
+    EXPECT_THAT(complaint_after([&](hid_t file) {
+                  ASSERT_GE(H5Ldelete(file, "suites/gemm/flop", H5P_DEFAULT), 0);
+                  const std::array<hsize_t, 1> now{3};
+                  const std::array<hsize_t, 1> start{0};
+                  const std::array<hsize_t, 1> one{1};
+                  const std::array<hsize_t, 1> count{most};
+                  const hid_t space = H5Screate_simple(1, now.data(), count.data());
+                  const hid_t from = H5Screate_simple(1, now.data(), count.data());
+                  for (const hid_t either : {space, from}) {
+                    H5Sselect_hyperslab(either, H5S_SELECT_SET, start.data(), nullptr, count.data(), one.data());
+                  }
+                  const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+                  ASSERT_GE(H5Pset_virtual(creation, space, (folder / "pipe.h5").c_str(), "flop", from), 0);
+                  const hid_t dataset = H5Dcreate2(file, "suites/gemm/flop", H5T_NATIVE_DOUBLE, space, H5P_DEFAULT,
+                                                   creation, H5P_DEFAULT);
+                  ASSERT_GE(dataset, 0);
+                  H5Dclose(dataset);
+                  H5Pclose(creation);
+                  H5Sclose(from);
+                  H5Sclose(space);
+                }),
+                HasSubstr("/suites/gemm/flop is stored elsewhere"));
+  }
+}
+
+TEST(Reader, does_not_follow_groups_that_hold_themselves) {
+  const TemporaryFolder folder;
+  write_example(folder / "run.h5");
+  const hid_t file = H5Fopen((folder / "run.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  ASSERT_GE(file, 0);
+  for (const char* name : {"again", "provenance/again", "suites/gemm/again", "suites/gemm/figures/again"}) {
+    ASSERT_GE(H5Lcreate_hard(file, "/", file, name, H5P_DEFAULT, H5P_DEFAULT), 0) << name;
+  }
+  H5Fclose(file);
+  EXPECT_THAT(complaint(folder / "run.h5"), HasSubstr("again is no dataset"));
+}
+
+TEST(Reader, refuses_user_blocks_and_what_is_packed_more_than_once) {
+  const TemporaryFolder folder;
+  const std::string whole = file_text(write_example(folder / "run.h5"));
+  write_text(folder / "moved.h5", std::string(512, 'x') + whole);
+  EXPECT_THAT(complaint(folder / "moved.h5"), HasSubstr("moved.h5"));
+  const auto packed = [](const std::vector<H5Z_filter_t>& filters) {
+    return complaint_after([&](hid_t file) {
+      const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+      const std::array<hsize_t, 1> chunk{3};
+      H5Pset_chunk(creation, 1, chunk.data());
+      for (const H5Z_filter_t filter : filters) {
+        if (filter == H5Z_FILTER_SHUFFLE) H5Pset_shuffle(creation);
+        if (filter == H5Z_FILTER_FLETCHER32) H5Pset_fletcher32(creation);
+        if (filter == H5Z_FILTER_DEFLATE) H5Pset_deflate(creation, 9);
+      }
+      replace(file, "suites/gemm/flop", H5T_NATIVE_DOUBLE, {3}, creation);
+      H5Pclose(creation);
+    });
+  };
+  EXPECT_THAT(packed({H5Z_FILTER_DEFLATE, H5Z_FILTER_DEFLATE}), HasSubstr("same filter more than once"));
+  EXPECT_THAT(packed(std::vector<H5Z_filter_t>(20, H5Z_FILTER_DEFLATE)), HasSubstr("packed by 20 filters"));
+}
+
 TEST(Reader, loads_no_filter_plugin) {
   EXPECT_THAT(complaint_after([](hid_t file) {
                 const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
