@@ -152,7 +152,7 @@ std::string_view status_word(Status status) {
 
 std::string_view stop_word(StopReason reason) {
   static constexpr std::array<std::string_view, 4> words{"none", "converged", "budget", "max_samples"};
-  return words.at(static_cast<std::size_t>(static_cast<int>(reason) + 1));
+  return words.at(static_cast<std::size_t>(reason == StopReason::none ? 0 : static_cast<int>(reason) + 1));
 }
 
 std::string provenance_text(const RunHeader& header, std::string_view key) {

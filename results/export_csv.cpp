@@ -48,13 +48,6 @@ class CsvRow {
     separate();
     return *this;
   }
-  /// All fields of `other` behind these.
-  CsvRow& append(const CsvRow& other) {
-    separate();
-    row_ += other.row_;
-    return *this;
-  }
-  [[nodiscard]] std::string line() const { return row_ + "\r\n"; }
   [[nodiscard]] const std::string& fields() const { return row_; }
 
  private:
@@ -198,10 +191,10 @@ class SampleTable : public Exporter {
       const std::string front = case_fields(run, s, c, labels).fields();
       const std::vector<double> job = run.file.figure_time(s, c);
       for_each_block(run.file, s, c, [&](const RankBlock& block) {
-        for (int row = 0; row < block.ranks(); ++row) {
-          const auto rank = static_cast<std::size_t>(block.first_rank + row);
-          const std::string name = rank_fields(run.header().ranks[rank], rank).fields();
-          emit_samples(front + "," + name, block, static_cast<std::size_t>(row), job);
+        for (std::size_t row = 0; row < block.samples.size(); ++row) {
+          const std::size_t rank = static_cast<std::size_t>(block.first_rank) + row;
+          const CsvRow name = rank_fields(run.header().ranks[rank], rank);
+          emit_samples(fmt::format("{},{}", front, name.fields()), block, row, job);
         }
       });
     });
