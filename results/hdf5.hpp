@@ -10,8 +10,9 @@
 
 namespace rackproof::results::hdf5 {
 
-/// Turns HDF5's own messages on stderr, its plug-ins and its clean-up at exit off, for the whole process. The clean-up would try
-/// again to write what a full disk has refused, and in HDF5 1.10 does so for ever. Call before anything else here.
+/// Turns HDF5's own messages on stderr, its plug-ins and its clean-up at exit off, for the whole process. The clean-up
+/// would try again to write what a full disk has refused, and in HDF5 1.10 does so for ever. Call before anything else
+/// here.
 void prepare_library();
 
 /// Closes what it holds. A failure to close is dropped: whoever must know (the writer, of its file) closes by hand.
