@@ -1,5 +1,6 @@
 #include "results/chunk_codec.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -100,17 +101,28 @@ ChunkPacker::~ChunkPacker() {
   deflateEnd(&trial_);
 }
 
-bool ChunkPacker::is_worth_deflating(std::span<const char> plane) {
-  if (plane.size() <= 2 * trial_bytes) return true;
+std::size_t ChunkPacker::trial_size(std::span<const char> sample, int strategy) {
   check_zlib(deflateReset(&trial_), "deflateReset");
-  trial_out_.resize(2 * trial_bytes);
-  const std::size_t middle = (plane.size() - trial_bytes) / 2;
-  trial_.next_in = bytes_of(plane.subspan(middle, trial_bytes));
-  trial_.avail_in = trial_bytes;
+  check_zlib(deflateParams(&trial_, quick, strategy), "deflateParams");
+  trial_out_.resize(2 * sample.size());
+  trial_.next_in = bytes_of(sample);
+  trial_.avail_in = static_cast<uInt>(sample.size());
   trial_.next_out = bytes_of(trial_out_);
   trial_.avail_out = static_cast<uInt>(trial_out_.size());
   if (const int code = deflate(&trial_, Z_FINISH); code != Z_STREAM_END) throw zlib_error("deflate", code);
-  return trial_.total_out < trial_bytes * 3 / 4;
+  return trial_.total_out;
+}
+
+ChunkPacker::Way ChunkPacker::way_for(std::span<const char> plane) {
+  constexpr Way look_for_all{quick, Z_DEFAULT_STRATEGY};
+  constexpr Way look_for_runs{quick, Z_RLE};
+  if (plane.size() <= 2 * trial_bytes) return look_for_all;
+  const auto sample = plane.subspan((plane.size() - trial_bytes) / 2, trial_bytes);
+  const std::size_t runs = trial_size(sample, Z_RLE);
+  if (runs < trial_bytes / 16) return look_for_runs;
+  const std::size_t all = trial_size(sample, Z_DEFAULT_STRATEGY);
+  if (std::min(all, runs) > trial_bytes * 3 / 4) return {stored, Z_DEFAULT_STRATEGY};
+  return all * 5 < runs * 4 ? look_for_all : look_for_runs;
 }
 
 std::vector<char> ChunkPacker::pack(std::span<const char> chunk, std::size_t element) {
@@ -123,8 +135,8 @@ std::vector<char> ChunkPacker::pack(std::span<const char> chunk, std::size_t ele
   const std::size_t plane_bytes = chunk.size() / element;
   for (std::size_t b = 0; b < element; ++b) {
     const auto plane = std::span<const char>(shuffled_).subspan(b * plane_bytes, plane_bytes);
-    check_zlib(deflateParams(&stream_, is_worth_deflating(plane) ? quick : stored, Z_DEFAULT_STRATEGY),
-               "deflateParams");
+    const Way way = way_for(plane);
+    check_zlib(deflateParams(&stream_, way.level, way.strategy), "deflateParams");
     stream_.next_in = bytes_of(plane);
     stream_.avail_in = static_cast<uInt>(plane.size());
     check_zlib(deflate(&stream_, Z_NO_FLUSH), "deflate");

@@ -22,15 +22,22 @@ class ChunkPacker {
   ~ChunkPacker();
 
   /// What a dataset with the filters shuffle and deflate stores of `chunk`, whose elements have `element` bytes. Planes
-  /// that deflate would shrink by less than a quarter are stored as they are (RFC 1951, 3.2.4): several times quicker
-  /// to write and to read. Throws Error (internal) where zlib fails.
+  /// that deflate would shrink by less than a quarter are stored as they are (RFC 1951, 3.2.4), and where runs of a
+  /// byte are all that repeats, nothing else is looked for: several times quicker to write and to read. Throws Error
+  /// (internal) where zlib fails.
   [[nodiscard]] std::vector<char> pack(std::span<const char> chunk, std::size_t element);
 
  private:
-  [[nodiscard]] bool is_worth_deflating(std::span<const char> plane);
+  /// How to deflate a plane: zlib's level and strategy.
+  struct Way {
+    int level;
+    int strategy;
+  };
+  [[nodiscard]] Way way_for(std::span<const char> plane);
+  [[nodiscard]] std::size_t trial_size(std::span<const char> sample, int strategy);
 
   z_stream stream_{};
-  z_stream trial_{};
+  z_stream trial_{};  ///< its strategy is that of the last trial
   std::vector<char> shuffled_;
   std::vector<char> trial_out_;
 };

@@ -110,6 +110,11 @@ int LockedFile::store(std::span<const char> image) const noexcept {
   return write_at(descriptor_, image.first(head), 0);
 }
 
+void LockedFile::start_writing() const noexcept {
+  // A hint: what fails here fails in sync() too, which is asked.
+  static_cast<void>(::sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE));
+}
+
 int LockedFile::sync(bool with_metadata) const noexcept {
   const int result = with_metadata ? ::fsync(descriptor_) : ::fdatasync(descriptor_);
   // EINVAL: a file system that knows no such thing.

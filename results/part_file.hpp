@@ -35,6 +35,8 @@ class LockedFile {
   /// Replaces what is in the file by `image`, the beginning last: a file whose first bytes are zero was not written to
   /// its end (see died_at_birth()). Returns 0 or the error number.
   [[nodiscard]] int store(std::span<const char> image) const noexcept;
+  /// Lets the disk begin with what has been written, without waiting for it.
+  void start_writing() const noexcept;
   /// Waits until the data are on the disk. Returns 0 or the error number.
   [[nodiscard]] int sync(bool with_metadata) const noexcept;
 

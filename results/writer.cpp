@@ -38,6 +38,8 @@ constexpr std::int64_t max_chunk_ranks = 1024;
 /// chunks of a few samples would be too many.
 constexpr std::int64_t wanted_chunk_values = std::int64_t{1} << 17;
 constexpr std::int64_t min_chunk_samples = 128;
+/// Of a block: from here on the disk is told to begin at once.
+constexpr std::size_t bytes_worth_starting = std::size_t{256} << 10;
 
 Error header_error(const std::string& what) {
   return {ExitCode::internal, "results", 0, "", "the header of a result file makes no sense: " + what};
@@ -835,7 +837,12 @@ void Writer::State::write_samples(Suite& suite, std::size_t which, const RankBlo
     return suite.touched.begin() + static_cast<std::ptrdiff_t>(which * blocks() + rank / chunk_ranks);
   };
   if (first % chunk_ranks == 0 && (end == first + chunk_ranks || (end == ranks && end - first < chunk_ranks))) {
-    write_chunks(suite.folder, which, block.first_rank, packer->pack(block, *block_of(first)));
+    const std::vector<PackedChunk> chunks = packer->pack(block, *block_of(first));
+    write_chunks(suite.folder, which, block.first_rank, chunks);
+    std::size_t bytes = 0;
+    for (const PackedChunk& chunk : chunks) bytes += chunk.bytes.size();
+    // The disk works while the next block is gathered and packed.
+    if (bytes >= bytes_worth_starting) lock->start_writing();
   } else {
     write_part_of_chunks(suite.folder, which, block);
   }

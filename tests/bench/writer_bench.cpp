@@ -12,7 +12,9 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <filesystem>
+#include <memory>
 #include <random>
 #include <string>
 #include <utility>
@@ -26,6 +28,13 @@ namespace {
 using namespace rackproof;
 using results::testing::SyntheticOptions;
 using results::testing::SyntheticRun;
+
+/// Of all threads of this process, s.
+double cpu_seconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
 
 double seconds_of(auto&& work) {
   const auto begin = std::chrono::steady_clock::now();
@@ -82,6 +91,7 @@ struct Arguments {
 struct Written {
   double seconds = 0.0;
   double finishing = 0.0;  ///< the part of it in finish_case(), which waits for the disk
+  double cpu = 0.0;        ///< of all threads, the whole time
   double sample_bytes = 0.0;
 };
 
@@ -93,7 +103,13 @@ double sample_bytes_of(const results::RankBlock& block) {
 
 Written write_all(const SyntheticRun& run, results::Writer& writer, int ticks, DiskProbe* disk) {
   Written written;
-  const auto timed = [&written](auto&& work) { written.seconds += seconds_of(work); };
+  const auto timed = [&written](auto&& work) {
+    const double before = cpu_seconds();
+    const double took = seconds_of(work);
+    written.cpu += cpu_seconds() - before;
+    written.seconds += took;
+    return took;
+  };
   const results::RunHeader& header = run.header();
   const auto ranks = static_cast<int>(header.ranks.size());
   for (std::size_t s = 0; s < header.suites.size(); ++s) {
@@ -105,7 +121,7 @@ Written write_all(const SyntheticRun& run, results::Writer& writer, int ticks, D
         timed([&] { writer.write_block(s, c, block); });
       }
       const results::CaseOutcome outcome = run.outcome(s, c);
-      written.finishing += seconds_of([&] { writer.finish_case(s, c, outcome); });
+      written.finishing += timed([&] { writer.finish_case(s, c, outcome); });
       if (disk == nullptr) continue;
       constexpr std::uintmax_t piece = std::uintmax_t{256} << 20;
       const std::uintmax_t size = std::filesystem::file_size(writer.part_path());
@@ -116,9 +132,7 @@ Written write_all(const SyntheticRun& run, results::Writer& writer, int ticks, D
     const results::TelemetryBlock block = run.telemetry(first, std::min(256, ranks - first));
     timed([&] { writer.write_telemetry(block); });
   }
-  const double end = seconds_of([&] { writer.finish(); });
-  written.finishing += end;
-  written.seconds += written.finishing;
+  written.finishing += timed([&] { writer.finish(); });
   return written;
 }
 
@@ -143,8 +157,9 @@ void write_and_tell(const Arguments& arguments) {
              arguments.run.cases, arguments.run.samples, run.header().max_samples);
   fmt::print("samples      {:9.1f} MB handed over\n", megabytes(written.sample_bytes));
   fmt::print("file         {:9.1f} MB on the disk\n", megabytes(static_cast<double>(size)));
-  fmt::print("writer       {:9.2f} s, of which {:.2f} s to create the file and {:.2f} s to end cases\n", seconds,
-             making, written.finishing);
+  fmt::print(
+      "writer       {:9.2f} s, of which {:.2f} s to create the file and {:.2f} s to end cases; {:.2f} s of CPU\n",
+      seconds, making, written.finishing, written.cpu);
   fmt::print("rate         {:9.1f} MB/s of samples, {:.1f} MB/s of the file\n",
              megabytes(written.sample_bytes / seconds), megabytes(static_cast<double>(size) / seconds));
   if (disk) {
