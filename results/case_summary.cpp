@@ -9,13 +9,14 @@
 namespace rackproof::results {
 namespace {
 
-Middle middle_of(std::span<const double> times) {
+Middle middle_of(std::span<const double> times, stats::MedianEstimator& estimator) {
   Middle middle;
   if (times.empty()) return middle;
-  middle.median = stats::median(times);
-  if (const auto interval = stats::median_interval(times, 0.95, stats::effective_sample_size(times))) {
-    middle.low = interval->low;
-    middle.high = interval->high;
+  const stats::MedianEstimate estimate = estimator(times);
+  middle.median = estimate.median;
+  if (estimate.interval) {
+    middle.low = estimate.interval->low;
+    middle.high = estimate.interval->high;
   }
   return middle;
 }
@@ -49,10 +50,11 @@ CaseSummary summarise(const ResultFile& file, std::size_t suite, std::size_t whi
   CaseSummary summary;
   summary.ranks.resize(file.header().ranks.size());
   file.for_each_times(suite, which, [&](const RankTimes& times) {
+    stats::MedianEstimator estimator;
     for (std::size_t row = 0; row < times.samples.size(); ++row) {
       RankSummary& rank = summary.ranks[static_cast<std::size_t>(times.first_rank) + row];
       rank.samples = times.samples[row];
-      rank.time = middle_of(times.of(row));
+      rank.time = middle_of(times.of(row), estimator);
     }
   });
   read_checks(file, suite, which, summary);
@@ -66,7 +68,8 @@ CaseSummary summarise(const ResultFile& file, std::size_t suite, std::size_t whi
   summary.fewest = std::min(summary.fewest, summary.most);
   for (const RankSummary& rank : summary.ranks) summary.late = std::max(summary.late, rank.late);
   if (file.header().suites[suite].cases[which].collective) {
-    summary.time = middle_of(file.figure_time(suite, which));
+    stats::MedianEstimator estimator;
+    summary.time = middle_of(file.figure_time(suite, which), estimator);
     return summary;
   }
   // The typical rank: the median over ranks of what each says of itself.

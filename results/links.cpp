@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -38,22 +39,30 @@ struct RankTime {
 };
 
 /// Half of the 95 % interval of the median is 1.96 standard errors, where there are samples enough for one.
-double relative_error(std::span<const double> times, double median) {
-  const auto interval = stats::median_interval(times, 0.95, stats::effective_sample_size(times));
-  return interval && median > 0.0 ? (interval->high - interval->low) / (2.0 * 1.96 * median) : 0.0;
+double relative_error(const stats::MedianEstimate& estimate) {
+  const auto& interval = estimate.interval;
+  return interval && estimate.median > 0.0 ? (interval->high - interval->low) / (2.0 * 1.96 * estimate.median) : 0.0;
 }
 
 std::vector<RankTime> rank_times(const ResultFile& file, std::size_t suite, std::size_t which) {
-  std::vector<RankTime> all;
   const auto ranks = static_cast<int>(file.header().ranks.size());
+  std::vector<RankTime> all(at(ranks), RankTime{std::numeric_limits<double>::quiet_NaN(), 0.0, -1, false});
+  file.for_each_times(suite, which, [&](const RankTimes& times) {
+    stats::MedianEstimator estimator;
+    for (std::size_t row = 0; row < times.samples.size(); ++row) {
+      const stats::MedianEstimate estimate = estimator(times.of(row));
+      RankTime& rank = all[at(times.first_rank) + row];
+      rank.seconds = estimate.median;
+      rank.spread = relative_error(estimate);
+    }
+  });
   const int step = file.ranks_per_block();
   for (int first = 0; first < ranks; first += step) {
-    const RankBlock block = file.block(suite, which, first, std::min(step, ranks - first));
+    const RankBlock block = file.checks(suite, which, first, std::min(step, ranks - first));
     for (std::size_t row = 0; row < block.samples.size(); ++row) {
-      const auto times = std::span(block.time).subspan(row * at(block.columns), at(block.samples[row]));
-      const double median = stats::median(times);
-      all.push_back({median, relative_error(times, median), times.empty() ? -1 : block.partner[row],
-                     block.verify_error[row] <= 1.0});
+      RankTime& rank = all[at(first) + row];
+      rank.partner = block.samples[row] == 0 ? -1 : block.partner[row];
+      rank.right = block.verify_error[row] <= 1.0;
     }
   }
   return all;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace rackproof::stats {
 namespace {
@@ -41,6 +42,45 @@ long exact_lower_rank(long n, double z, double tail) {
   return j;
 }
 
+/// Positions, from 0, of the bounds of the interval of the median among n sorted values, where `ranks` of them count;
+/// `exact_low`: exact_lower_rank() of them, for few.
+std::optional<std::pair<std::size_t, std::size_t>> interval_places(long n, long ranks, long exact_low, double z) {
+  long low = exact_low;
+  long high = ranks + 1 - low;
+  if (ranks > largest_exact) {
+    const auto size = static_cast<double>(ranks);
+    low = static_cast<long>(std::floor((size - z * std::sqrt(size)) / 2.0));
+    high = static_cast<long>(std::ceil(1.0 + (size + z * std::sqrt(size)) / 2.0));
+  }
+  if (low < 1 || high > ranks) return std::nullopt;
+
+  // The same fractions of the real sample, rounded outwards so that coverage is not lost.
+  std::size_t low_index = static_cast<std::size_t>(low) - 1;
+  std::size_t high_index = static_cast<std::size_t>(high) - 1;
+  if (ranks != n) {
+    const double scale = static_cast<double>(n - 1) / static_cast<double>(ranks - 1);
+    low_index = static_cast<std::size_t>(std::floor(static_cast<double>(low_index) * scale));
+    high_index = std::min(static_cast<std::size_t>(std::ceil(static_cast<double>(high_index) * scale)),
+                          static_cast<std::size_t>(n) - 1);
+  }
+  return std::pair{low_index, high_index};
+}
+
+/// n (1 - r1) / (1 + r1) of the mid-ranks of a sample, in its order.
+double effective_size_of(const std::vector<double>& ranks) {
+  const auto n = static_cast<double>(ranks.size());
+  const double mean = (n + 1.0) / 2.0;
+  double variance = 0.0;
+  double covariance = 0.0;
+  for (std::size_t i = 0; i < ranks.size(); ++i) {
+    variance += (ranks[i] - mean) * (ranks[i] - mean);
+    if (i > 0) covariance += (ranks[i] - mean) * (ranks[i - 1] - mean);
+  }
+  if (variance <= 0.0) return n;  // all values equal: no order to correlate
+  const double r1 = covariance / variance;
+  return std::clamp(n * (1.0 - r1) / (1.0 + r1), 1.0, n);
+}
+
 }  // namespace
 
 double quantile(std::span<const double> values, double q) {
@@ -66,29 +106,10 @@ std::optional<Interval> median_interval(std::span<const double> values, double c
 
   const double tail = (1.0 - confidence) / 2.0;
   const double z = boost::math::quantile(boost::math::normal_distribution<double>(), 1.0 - tail);
-  long low = 0;
-  long high = 0;
-  if (ranks <= largest_exact) {
-    low = exact_lower_rank(ranks, z, tail);
-    high = ranks + 1 - low;
-  } else {
-    const auto size = static_cast<double>(ranks);
-    low = static_cast<long>(std::floor((size - z * std::sqrt(size)) / 2.0));
-    high = static_cast<long>(std::ceil(1.0 + (size + z * std::sqrt(size)) / 2.0));
-  }
-  if (low < 1 || high > ranks) return std::nullopt;
-
-  // The same fractions of the real sample, rounded outwards so that coverage is not lost.
-  std::size_t low_index = static_cast<std::size_t>(low) - 1;
-  std::size_t high_index = static_cast<std::size_t>(high) - 1;
-  if (ranks != n) {
-    const double scale = static_cast<double>(n - 1) / static_cast<double>(ranks - 1);
-    low_index = static_cast<std::size_t>(std::floor(static_cast<double>(low_index) * scale));
-    high_index = std::min(static_cast<std::size_t>(std::ceil(static_cast<double>(high_index) * scale)),
-                          static_cast<std::size_t>(n) - 1);
-  }
-  const double lower = select(kept, low_index);
-  const double upper = select(kept, high_index);
+  const auto places = interval_places(n, ranks, ranks <= largest_exact ? exact_lower_rank(ranks, z, tail) : 0, z);
+  if (!places) return std::nullopt;
+  const double lower = select(kept, places->first);
+  const double upper = select(kept, places->second);
   return Interval{lower, upper};
 }
 
@@ -140,17 +161,52 @@ double effective_sample_size(std::span<const double> values) {
   const std::vector<double> kept = without_nan(values);
   const auto n = static_cast<double>(kept.size());
   if (kept.size() < 3) return n;
-  const std::vector<double> ranks = mid_ranks(kept);
-  const double mean = (n + 1.0) / 2.0;
-  double variance = 0.0;
-  double covariance = 0.0;
-  for (std::size_t i = 0; i < ranks.size(); ++i) {
-    variance += (ranks[i] - mean) * (ranks[i] - mean);
-    if (i > 0) covariance += (ranks[i] - mean) * (ranks[i - 1] - mean);
+  return effective_size_of(mid_ranks(kept));
+}
+
+MedianEstimator::MedianEstimator(double confidence)
+    : z_(boost::math::quantile(boost::math::normal_distribution<double>(), 1.0 - (1.0 - confidence) / 2.0)),
+      tail_((1.0 - confidence) / 2.0),
+      lower_ranks_(static_cast<std::size_t>(largest_exact) + 1, -1) {}
+
+MedianEstimate MedianEstimator::operator()(std::span<const double> values) {
+  sorted_.clear();
+  for (const double value : values) {
+    if (!std::isnan(value)) sorted_.push_back({value, sorted_.size()});
   }
-  if (variance <= 0.0) return n;  // all values equal: no order to correlate
-  const double r1 = covariance / variance;
-  return std::clamp(n * (1.0 - r1) / (1.0 + r1), 1.0, n);
+  const std::size_t size = sorted_.size();
+  if (size == 0) return {std::numeric_limits<double>::quiet_NaN(), std::nullopt};
+  std::sort(sorted_.begin(), sorted_.end(), [](const Place& a, const Place& b) { return a.value < b.value; });
+  const double low = sorted_[(size - 1) / 2].value;
+  const double high = sorted_[size / 2].value;
+  MedianEstimate estimate{low == high ? low : low + 0.5 * (high - low), std::nullopt};
+  const auto n = static_cast<long>(size);
+  const long ranks = std::min(static_cast<long>(std::floor(effective_size())), n);
+  if (ranks < 2) return estimate;
+  const auto places = interval_places(n, ranks, lower_rank(ranks), z_);
+  if (places) estimate.interval = Interval{sorted_[places->first].value, sorted_[places->second].value};
+  return estimate;
+}
+
+double MedianEstimator::effective_size() {
+  const std::size_t size = sorted_.size();
+  if (size < 3) return static_cast<double>(size);
+  ranks_.resize(size);
+  for (std::size_t first = 0; first < size;) {
+    std::size_t last = first;
+    while (last + 1 < size && sorted_[last + 1].value == sorted_[first].value) ++last;
+    const double shared = 1.0 + static_cast<double>(first + last) / 2.0;
+    for (std::size_t i = first; i <= last; ++i) ranks_[sorted_[i].index] = shared;
+    first = last + 1;
+  }
+  return effective_size_of(ranks_);
+}
+
+long MedianEstimator::lower_rank(long ranks) {
+  if (ranks > largest_exact) return 0;
+  long& known = lower_ranks_[static_cast<std::size_t>(ranks)];
+  if (known < 0) known = exact_lower_rank(ranks, z_, tail_);
+  return known;
 }
 
 double change_point_p_value(std::span<const double> values) {

@@ -1,6 +1,7 @@
 // Order statistics of a sample, free of any assumption about its distribution.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <vector>
@@ -24,6 +25,33 @@ struct Interval {
 /// are then taken at the same fractions of the real sample.
 [[nodiscard]] std::optional<Interval> median_interval(std::span<const double> values, double confidence = 0.95,
                                                       double effective = 0.0);
+
+struct MedianEstimate {
+  double median;                     ///< NaN for an empty sample
+  std::optional<Interval> interval;  ///< empty where n is too small
+};
+
+/// median(), and median_interval() with effective_sample_size(), of one sample after the other: the same numbers from
+/// one sorting. Each thread has its own.
+class MedianEstimator {
+ public:
+  explicit MedianEstimator(double confidence = 0.95);
+  [[nodiscard]] MedianEstimate operator()(std::span<const double> values);
+
+ private:
+  struct Place {
+    double value;
+    std::size_t index;
+  };
+  [[nodiscard]] double effective_size();
+  [[nodiscard]] long lower_rank(long ranks);
+
+  double z_;
+  double tail_;
+  std::vector<long> lower_ranks_;  ///< of samples up to the largest for which they are looked up; -1: not yet
+  std::vector<Place> sorted_;
+  std::vector<double> ranks_;
+};
 
 /// An upper bound of the q-quantile that holds with `confidence` whatever the distribution: the order statistic x(k)
 /// with the smallest k for which P(B <= k - 1) >= confidence, B binomial(n, q) (Hahn and Meeker, Statistical Intervals,

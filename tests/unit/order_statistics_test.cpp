@@ -217,5 +217,35 @@ TEST(ChangePoint, is_seen_in_a_step_and_in_a_trend_and_not_in_noise) {
   EXPECT_EQ(change_point_p_value(std::vector<double>{1.0}), 1.0);
 }
 
+TEST(MedianEstimator, gives_the_numbers_that_the_single_functions_give) {
+  MedianEstimator estimator;
+  std::mt19937 random(9);
+  std::normal_distribution<double> normal;
+  for (const std::size_t size : {0U, 1U, 2U, 3U, 5U, 6U, 7U, 30U, 101U, 1000U, 1001U, 3000U}) {
+    for (const double correlation : {0.0, 0.9, -0.5}) {
+      for (const double grain : {1e-9, 0.5}) {  // 0.5: many are equal
+        std::vector<double> values;
+        double last = 0.0;
+        for (std::size_t i = 0; i < size; ++i) {
+          last = correlation * last + normal(random);
+          values.push_back(i % 50 == 49 ? std::nan("") : std::round(last / grain) * grain);
+        }
+        const MedianEstimate estimate = estimator(values);
+        const auto interval = median_interval(values, 0.95, effective_sample_size(values));
+        if (size == 0) {
+          EXPECT_TRUE(std::isnan(estimate.median));
+        } else {
+          EXPECT_EQ(estimate.median, median(values)) << size;
+        }
+        ASSERT_EQ(estimate.interval.has_value(), interval.has_value()) << size;
+        if (interval) {
+          EXPECT_EQ(estimate.interval->low, interval->low) << size;
+          EXPECT_EQ(estimate.interval->high, interval->high) << size;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace rackproof::stats
