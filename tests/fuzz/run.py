@@ -63,7 +63,8 @@ class Fuzzing:
                                 UBSAN_OPTIONS="print_stacktrace=1")
 
     def fuzz(self):
-        subprocess.run([self.options.examples, self.folder / "seeds"], check=True, timeout=60)
+        if not any((self.folder / "seeds").iterdir()):
+            subprocess.run([self.options.examples, self.folder / "seeds"], check=True, timeout=60)
         log = subprocess.run(
             [self.options.fuzzer, self.corpus, self.folder / "seeds", "-fork=1", "-ignore_crashes=1", "-ignore_ooms=1",
              "-ignore_timeouts=1", f"-max_total_time={self.options.seconds}", "-timeout=20", "-rss_limit_mb=3000",
@@ -121,7 +122,7 @@ def run(options, folder):
         print(f"the fuzzer did not work:\n{log[-3000:]}")
         return 1
     blamed = {}
-    for path in found[:40]:
+    for path in found[:200]:
         who, what = fuzzing.judge(path)
         blamed.setdefault(who, []).append((path.name, what))
     for who, cases in sorted(blamed.items()):
