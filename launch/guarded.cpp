@@ -23,7 +23,9 @@
 #include <utility>
 
 #include "common/core/units.hpp"
+#include "results/case_summary.hpp"
 #include "results/output_file.hpp"
+#include "results/reader.hpp"
 
 namespace rackproof {
 namespace {
@@ -174,9 +176,12 @@ std::string memory_line(const GuardedRead& read) {
       names(read), format_bytes(static_cast<double>(read.memory)));
 }
 
+/// A child that was ended by one of these was no crash, but took too long, or the system had no memory left.
+bool is_limit(int signal) { return signal == SIGXCPU || signal == SIGALRM || signal == SIGKILL; }
+
 /// What is said of a child that a signal has ended.
 std::string signal_line(const GuardedRead& read, double cpu_time, int signal) {
-  if (signal == SIGXCPU || signal == SIGALRM || signal == SIGKILL) {
+  if (is_limit(signal)) {
     return fmt::format(
         "{}: is damaged, or larger than expected: reading it was ended after {:.0f} s of CPU time or "
         "for want of memory; --max-time and --max-memory allow more",
@@ -261,6 +266,60 @@ End receive_frames(int pipe, const Emit& take) {
   return end;
 }
 
+/// How the child ended, and what it said at the end.
+struct ChildEnd {
+  End end;
+  int status = 0;
+
+  [[nodiscard]] bool crashed() const { return WIFSIGNALED(status) || !end.reached; }
+};
+
+ChildEnd run_child(const GuardedRead& read, double cpu_time, const std::function<ExitCode(const Emit&)>& work,
+                   const Emit& take) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+    throw infrastructure_error(fmt::format("no pipe to read files through: {}", std::strerror(errno)));
+  }
+  Descriptor reading(ends[0]);
+  Descriptor writing(ends[1]);
+  std::fflush(nullptr);  // else the child would have it too
+  const pid_t id = ::fork();
+  if (id < 0) {
+    throw infrastructure_error(fmt::format("no process to read files in: {}", std::strerror(errno)));
+  }
+  if (id == 0) {
+    reading.close();
+    be_child(writing.get(), read, cpu_time, work);
+  }
+  Child child(id);
+  writing.close();
+  ChildEnd ended;
+  ended.end = receive_frames(reading.get(), take);
+  ended.status = child.wait();
+  return ended;
+}
+
+/// After a crash: the first of several files that on its own ends in one, too, where there is such a file.
+GuardedRead blamed(const GuardedRead& read) {
+  if (read.files.size() < 2) return read;
+  for (const std::filesystem::path& path : read.files) {
+    GuardedRead one = read;
+    one.files = {path};
+    one.writes_files = false;
+    const auto read_all = [&path](const Emit&) {
+      const results::ResultFile file(path);
+      for (std::size_t s = 0; s < file.header().suites.size(); ++s) {
+        for (std::size_t c = 0; c < file.header().suites[s].cases.size(); ++c) {
+          if (results::is_measured(file.outcome(s, c))) static_cast<void>(results::summarise(file, s, c));
+        }
+      }
+      return ExitCode::pass;
+    };
+    if (run_child(one, cpu_time_of(one), read_all, [](std::string_view) {}).crashed()) return one;
+  }
+  return read;
+}
+
 }  // namespace
 
 GuardedRead GuardOptions::read(std::vector<std::filesystem::path> files) const {
@@ -288,26 +347,11 @@ void add_guard_options(CLI::App& command, GuardOptions& options) {
 
 ExitCode run_guarded(const GuardedRead& read, const std::function<ExitCode(const Emit&)>& work, const Emit& take) {
   const double cpu_time = cpu_time_of(read);
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-    throw infrastructure_error(fmt::format("no pipe to read files through: {}", std::strerror(errno)));
+  const auto [end, status] = run_child(read, cpu_time, work, take);
+  if (WIFSIGNALED(status)) {
+    const int signal = WTERMSIG(status);
+    throw usage_error(signal_line(is_limit(signal) ? read : blamed(read), cpu_time, signal));
   }
-  Descriptor reading(ends[0]);
-  Descriptor writing(ends[1]);
-  std::fflush(nullptr);  // else the child would have it too
-  const pid_t id = ::fork();
-  if (id < 0) {
-    throw infrastructure_error(fmt::format("no process to read files in: {}", std::strerror(errno)));
-  }
-  if (id == 0) {
-    reading.close();
-    be_child(writing.get(), read, cpu_time, work);
-  }
-  Child child(id);
-  writing.close();
-  const End end = receive_frames(reading.get(), take);
-  const int status = child.wait();
-  if (WIFSIGNALED(status)) throw usage_error(signal_line(read, cpu_time, WTERMSIG(status)));
   if (!end.reached) throw usage_error(fmt::format("{}: is damaged: reading it does not end in order", names(read)));
   if (!end.line.empty()) {
     throw Error(end.code, end.code == ExitCode::usage ? "usage" : "result file", 0, "", end.line);

@@ -44,7 +44,8 @@ void add_guard_options(CLI::App& command, GuardOptions& options);
 
 /// Runs `work` in a child and passes what it emits to `take`, here, piece by piece. Returns what `work` returned.
 /// Throws what it threw, as an Error with the same exit code and line; Error (usage) where the child crashed, or used
-/// up its memory or time: `take` has then got only a part, which must not be used. The child's stderr is dropped.
+/// up its memory or time: `take` has then got only a part, which must not be used. After a crash, which of several
+/// files is to blame is found by reading each on its own. The child's stderr is dropped.
 ExitCode run_guarded(const GuardedRead& read, const std::function<ExitCode(const Emit&)>& work, const Emit& take);
 
 /// The same; what was emitted goes to stdout once all of it is there.

@@ -161,6 +161,10 @@ class Untrusted(cli.TestCase):
         data[end:end + 4] = lookup3(bytes(data[start:end])).to_bytes(4, "little")
         self.assertNotEqual(bytes(data), whole)
         self.assertEqual(self.try_file(bytes(data), ("export", "--format", "json"), "text of an attribute"), 2)
+        # Of several files, the one is named.
+        result = run("export", self.examples / "second.h5", self.folder / "spoilt.h5", "--format", "csv", *BOUNDS)
+        self.assert_refused(result, 2, "spoilt.h5': is damaged")
+        self.assertNotIn("second.h5", result.stderr)
 
     def test_recover_of_a_spoilt_file_leaves_nothing(self):
         draw = random.Random(7)
