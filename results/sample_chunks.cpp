@@ -1,6 +1,7 @@
 #include "results/sample_chunks.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -22,7 +23,11 @@ constexpr T nothing = std::numeric_limits<T>::has_quiet_NaN ? std::numeric_limit
 
 template <typename T>
 bool is_nothing(T value) {
-  return value != value || value == nothing<T>;
+  if constexpr (std::numeric_limits<T>::has_quiet_NaN) {
+    return std::isnan(value);
+  } else {
+    return value == nothing<T>;
+  }
 }
 
 /// Puts samples [first, first + shape.samples) of all ranks of the block into `chunk`; returns whether there was any
