@@ -13,8 +13,8 @@
 namespace rackproof::results {
 namespace {
 
-constexpr int quick = 1;   ///< level of deflate, the one that HDF5 is told as well
-constexpr int stored = 0;  ///< level of deflate: as it is
+constexpr int quick_level = 1;   ///< level of deflate, the one that HDF5 is told as well
+constexpr int stored_level = 0;  ///< level of deflate: as it is
 /// Of a plane, tried to tell whether all of it is worth deflating: some rows of samples.
 constexpr std::size_t trial_bytes = 2048;
 
@@ -25,12 +25,12 @@ void check_zlib(int code, const char* call) {
 }
 
 /// zlib's interface is older than const.
-Bytef* bytes_of(std::span<const char> bytes) {
+Bytef* zlib_bytes(std::span<const char> bytes) {
   return reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
 }
 
 /// Rows become columns: byte k of word i and byte i of word k change places.
-void transpose(std::array<std::uint64_t, 8>& words) {
+void transpose_bytes(std::array<std::uint64_t, 8>& words) {
   const auto exchange = [&words](std::size_t distance, unsigned shift, std::uint64_t mask) {
     for (std::size_t i = 0; i < words.size(); ++i) {
       if ((i & distance) != 0) continue;
@@ -53,7 +53,7 @@ std::size_t by_eights(std::size_t elements, Load&& load, Store&& store) {
   std::array<std::uint64_t, 8> words{};
   for (; i + words.size() <= elements; i += words.size()) {
     for (std::size_t k = 0; k < words.size(); ++k) std::memcpy(&words[k], load(i, k), sizeof words[k]);
-    transpose(words);
+    transpose_bytes(words);
     for (std::size_t k = 0; k < words.size(); ++k) std::memcpy(store(i, k), &words[k], sizeof words[k]);
   }
   return i;
@@ -88,9 +88,9 @@ void unshuffle(std::span<const char> planes, std::size_t element, std::span<char
 }
 
 ChunkPacker::ChunkPacker() {
-  check_zlib(deflateInit(&stream_, quick), "deflateInit");
+  check_zlib(deflateInit(&stream_, quick_level), "deflateInit");
   // A small window: quick to prepare, and larger than what is tried.
-  if (const int code = deflateInit2(&trial_, quick, Z_DEFLATED, -12, 4, Z_DEFAULT_STRATEGY); code != Z_OK) {
+  if (const int code = deflateInit2(&trial_, quick_level, Z_DEFLATED, -12, 4, Z_DEFAULT_STRATEGY); code != Z_OK) {
     deflateEnd(&stream_);
     throw zlib_error("deflateInit2", code);
   }
@@ -103,25 +103,25 @@ ChunkPacker::~ChunkPacker() {
 
 std::size_t ChunkPacker::trial_size(std::span<const char> sample, int strategy) {
   check_zlib(deflateReset(&trial_), "deflateReset");
-  check_zlib(deflateParams(&trial_, quick, strategy), "deflateParams");
+  check_zlib(deflateParams(&trial_, quick_level, strategy), "deflateParams");
   trial_out_.resize(2 * sample.size());
-  trial_.next_in = bytes_of(sample);
+  trial_.next_in = zlib_bytes(sample);
   trial_.avail_in = static_cast<uInt>(sample.size());
-  trial_.next_out = bytes_of(trial_out_);
+  trial_.next_out = zlib_bytes(trial_out_);
   trial_.avail_out = static_cast<uInt>(trial_out_.size());
   if (const int code = deflate(&trial_, Z_FINISH); code != Z_STREAM_END) throw zlib_error("deflate", code);
   return trial_.total_out;
 }
 
 ChunkPacker::Way ChunkPacker::way_for(std::span<const char> plane) {
-  constexpr Way look_for_all{quick, Z_DEFAULT_STRATEGY};
-  constexpr Way look_for_runs{quick, Z_RLE};
+  constexpr Way look_for_all{quick_level, Z_DEFAULT_STRATEGY};
+  constexpr Way look_for_runs{quick_level, Z_RLE};
   if (plane.size() <= 2 * trial_bytes) return look_for_all;
   const auto sample = plane.subspan((plane.size() - trial_bytes) / 2, trial_bytes);
   const std::size_t runs = trial_size(sample, Z_RLE);
   if (runs < trial_bytes / 16) return look_for_runs;
   const std::size_t all = trial_size(sample, Z_DEFAULT_STRATEGY);
-  if (std::min(all, runs) > trial_bytes * 3 / 4) return {stored, Z_DEFAULT_STRATEGY};
+  if (std::min(all, runs) > trial_bytes * 3 / 4) return {stored_level, Z_DEFAULT_STRATEGY};
   return all * 5 < runs * 4 ? look_for_all : look_for_runs;
 }
 
@@ -130,14 +130,14 @@ std::vector<char> ChunkPacker::pack(std::span<const char> chunk, std::size_t ele
   shuffle(chunk, element, shuffled_);
   check_zlib(deflateReset(&stream_), "deflateReset");
   std::vector<char> packed(most_packed_bytes(chunk.size()));
-  stream_.next_out = bytes_of(packed);
+  stream_.next_out = zlib_bytes(packed);
   stream_.avail_out = static_cast<uInt>(packed.size());
   const std::size_t plane_bytes = chunk.size() / element;
   for (std::size_t b = 0; b < element; ++b) {
     const auto plane = std::span<const char>(shuffled_).subspan(b * plane_bytes, plane_bytes);
     const Way way = way_for(plane);
     check_zlib(deflateParams(&stream_, way.level, way.strategy), "deflateParams");
-    stream_.next_in = bytes_of(plane);
+    stream_.next_in = zlib_bytes(plane);
     stream_.avail_in = static_cast<uInt>(plane.size());
     check_zlib(deflate(&stream_, Z_NO_FLUSH), "deflate");
   }
@@ -152,9 +152,9 @@ void unpack_chunk(std::span<const char> packed, std::size_t element, std::span<c
                   std::vector<char>& scratch) {
   scratch.resize(chunk.size());
   z_stream stream{};
-  stream.next_in = bytes_of(packed);
+  stream.next_in = zlib_bytes(packed);
   stream.avail_in = static_cast<uInt>(packed.size());
-  stream.next_out = bytes_of(scratch);
+  stream.next_out = zlib_bytes(scratch);
   stream.avail_out = static_cast<uInt>(scratch.size());
   if (const int code = inflateInit(&stream); code != Z_OK) throw zlib_error("inflateInit", code);
   const int code = inflate(&stream, Z_FINISH);

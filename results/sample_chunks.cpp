@@ -19,14 +19,14 @@ constexpr std::size_t sample_bytes_worth_threads = std::size_t{1} << 20;
 constexpr int most_packing_threads = 8;
 
 template <typename T>
-constexpr T nothing = std::numeric_limits<T>::has_quiet_NaN ? std::numeric_limits<T>::quiet_NaN() : T{};
+constexpr T fill_of = std::numeric_limits<T>::has_quiet_NaN ? std::numeric_limits<T>::quiet_NaN() : T{};
 
 template <typename T>
-bool is_nothing(T value) {
+bool is_fill(T value) {
   if constexpr (std::numeric_limits<T>::has_quiet_NaN) {
     return std::isnan(value);
   } else {
-    return value == nothing<T>;
+    return value == fill_of<T>;
   }
 }
 
@@ -43,11 +43,11 @@ bool fill_chunk(const RankBlock& block, const std::vector<T>& values, ChunkShape
   bool some = false;
   for (std::size_t rank = 0; rank < block.samples.size() && !some; ++rank) {
     const auto row = row_of(rank);
-    some = !std::all_of(row.begin(), row.end(), is_nothing<T>);
+    some = !std::all_of(row.begin(), row.end(), is_fill<T>);
   }
   const std::size_t row_bytes = shape.samples * sizeof(T);
   chunk.resize(shape.ranks * row_bytes);
-  const std::vector<T> empty(shape.samples, nothing<T>);
+  const std::vector<T> empty(shape.samples, fill_of<T>);
   for (std::size_t rank = 0; rank < shape.ranks; ++rank) {
     const auto row = rank < block.samples.size() ? row_of(rank) : std::span<const T>{};
     char* const out = chunk.data() + rank * row_bytes;
