@@ -13,7 +13,7 @@ namespace rackproof {
 namespace {
 
 /// Devices other than the host, as their backends describe them, and why those of a backend cannot be used.
-nlohmann::json devices() {
+nlohmann::json devices_beside_the_host() {
   nlohmann::json all = nlohmann::json::array();
 #ifdef RACKPROOF_HAS_MPI
   for (const auto& backend : make_all_backends()) {
@@ -40,7 +40,7 @@ void add_info_command(CLI::App& app, CommandLine& command_line) {
   command->callback([json, &command_line] {
     command_line.action = [json] {
       nlohmann::json facts = inventory();
-      facts["devices"] = devices();
+      facts["devices"] = devices_beside_the_host();
       fmt::print("{}", *json ? facts.dump(2) + "\n" : format_inventory(facts));
       return ExitCode::pass;
     };

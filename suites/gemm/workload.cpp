@@ -422,8 +422,8 @@ class GemmWorkload final : public Workload {
 
 /// Collective for tuned products, which run by the algorithm whose slowest rank is fastest.
 template <typename Out>
-std::unique_ptr<Workload> make(const Product& product, const Context& context,
-                               std::unique_ptr<Operands<Out>> operands) {
+std::unique_ptr<Workload> make_gemm(const Product& product, const Context& context,
+                                    std::unique_ptr<Operands<Out>> operands) {
   if (!product.tuned) return std::make_unique<GemmWorkload<Out>>(product, context, std::move(operands));
   std::unique_ptr<GemmWorkload<Out>> workload;
   typename GemmWorkload<Out>::AlgorithmSeconds seconds{};
@@ -438,7 +438,8 @@ std::unique_ptr<Workload> make(const Product& product, const Context& context,
 
 template <typename In, typename Out>
 std::unique_ptr<Workload> make_plain(const Product& product, const Context& context) {
-  return make<Out>(product, context, std::make_unique<PlainOperands<In, Out>>(product, Streams(context.options.seed)));
+  return make_gemm<Out>(product, context,
+                        std::make_unique<PlainOperands<In, Out>>(product, Streams(context.options.seed)));
 }
 
 }  // namespace
@@ -477,7 +478,7 @@ MatmulProblem problem_of(const Product& product) {
 
 std::unique_ptr<Workload> make_workload(const Product& product, const Context& context) {
   if (product.scaling != Scaling::none) {
-    return make<float>(product, context, std::make_unique<ScaledOperands>(product, Streams(context.options.seed)));
+    return make_gemm<float>(product, context, std::make_unique<ScaledOperands>(product, Streams(context.options.seed)));
   }
   switch (product.type) {
     case DataType::f64:

@@ -255,7 +255,7 @@ void meet(const char* fault, Action action) {
 }
 
 /// f32, 64^3.
-void multiply(CudaDevice& device, int times) {
+void multiply(CudaDevice& device, int times, bool waits = true) {
   constexpr std::size_t bytes = 64 * 64 * sizeof(float);
   const auto a = device.allocate(bytes);
   const auto b = device.allocate(bytes);
@@ -265,7 +265,16 @@ void multiply(CudaDevice& device, int times) {
   device.copy_to_device(b->data(), ones.data(), bytes);
   const auto plan = device.matmul({.m = 64, .n = 64, .k = 64});
   for (int i = 0; i < times; ++i) plan->run(a->data(), b->data(), c->data());
-  device.synchronize();
+  if (waits) device.synchronize();
+}
+
+TEST_F(GpuOnFakes, memory_that_is_freed_under_work_that_hangs_is_left_alone) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  const auto free_and_wait = [](CudaDevice& device) {
+    multiply(device, 3, false);
+    device.synchronize();
+  };
+  EXPECT_EXIT(meet("hang@gemm=2", free_and_wait), ::testing::ExitedWithCode(75), "was not done after");
 }
 
 TEST_F(GpuOnFakes, work_that_hangs_is_given_up_and_nothing_waits_for_it_any_more) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include "common/core/units.hpp"
 
@@ -14,9 +13,10 @@ namespace {
 template <cudaError_t (*Free)(void*)>
 class CudaBuffer final : public Buffer {
  public:
-  CudaBuffer(void* data, std::size_t bytes, Broken broken) : data_(data), bytes_(bytes), broken_(std::move(broken)) {}
+  CudaBuffer(void* data, std::size_t bytes, CudaDevice& device) : data_(data), bytes_(bytes), device_(device) {}
   ~CudaBuffer() override {
-    if (!broken_->load()) log_unless_success(Free(data_), "cudaFree");
+    // To free waits for all that the GPU was asked for, without end.
+    if (device_.settles()) log_unless_success(Free(data_), "cudaFree");
   }
   [[nodiscard]] void* data() const noexcept override { return data_; }
   [[nodiscard]] std::size_t bytes() const noexcept override { return bytes_; }
@@ -24,7 +24,7 @@ class CudaBuffer final : public Buffer {
  private:
   void* data_;
   std::size_t bytes_;
-  Broken broken_;
+  CudaDevice& device_;
 };
 
 Event make_event_without_time(const CudaDevice& device) {
@@ -35,7 +35,7 @@ Event make_event_without_time(const CudaDevice& device) {
 
 }  // namespace
 
-std::unique_ptr<Buffer> make_device_buffer(const CudaDevice& device, const Broken& broken, std::size_t bytes) {
+std::unique_ptr<Buffer> make_device_buffer(CudaDevice& device, std::size_t bytes) {
   void* data = nullptr;
   const cudaError_t code = cudaMalloc(&data, std::max<std::size_t>(bytes, 1));
   if (code == cudaErrorMemoryAllocation) {
@@ -52,13 +52,13 @@ std::unique_ptr<Buffer> make_device_buffer(const CudaDevice& device, const Broke
         device.place());
   }
   device.require(code, "cudaMalloc");
-  return std::make_unique<CudaBuffer<cudaFree>>(data, bytes, broken);
+  return std::make_unique<CudaBuffer<cudaFree>>(data, bytes, device);
 }
 
-std::unique_ptr<Buffer> make_pinned_buffer(const CudaDevice& device, const Broken& broken, std::size_t bytes) {
+std::unique_ptr<Buffer> make_pinned_buffer(CudaDevice& device, std::size_t bytes) {
   void* data = nullptr;
   device.require(cudaHostAlloc(&data, std::max<std::size_t>(bytes, 1), cudaHostAllocDefault), "cudaHostAlloc");
-  return std::make_unique<CudaBuffer<cudaFreeHost>>(data, bytes, broken);
+  return std::make_unique<CudaBuffer<cudaFreeHost>>(data, bytes, device);
 }
 
 Staging::Staging(CudaDevice& device)

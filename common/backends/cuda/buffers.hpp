@@ -8,12 +8,11 @@
 
 namespace rackproof::cuda {
 
-/// cudaMalloc. Throws Error (infrastructure) that says how much was asked for and how much there is.
-[[nodiscard]] std::unique_ptr<Buffer> make_device_buffer(const CudaDevice& device, const Broken& broken,
-                                                         std::size_t bytes);
+/// cudaMalloc. Throws Error (infrastructure) that says how much was asked for and how much there is. The device must
+/// outlive its buffers.
+[[nodiscard]] std::unique_ptr<Buffer> make_device_buffer(CudaDevice& device, std::size_t bytes);
 /// cudaHostAlloc.
-[[nodiscard]] std::unique_ptr<Buffer> make_pinned_buffer(const CudaDevice& device, const Broken& broken,
-                                                         std::size_t bytes);
+[[nodiscard]] std::unique_ptr<Buffer> make_pinned_buffer(CudaDevice& device, std::size_t bytes);
 
 /// Copies pageable host memory through two pinned pieces: while the GPU takes one, the host fills the other. The driver
 /// does the same with smaller pieces, one after the other.

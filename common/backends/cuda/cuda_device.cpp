@@ -286,11 +286,9 @@ std::size_t CudaDevice::memory_available() const {
 std::size_t CudaDevice::cache_bytes() const { return static_cast<std::size_t>(properties_.l2CacheSize); }
 bool CudaDevice::supports(DataType type) const { return computes(capability(), type); }
 
-std::unique_ptr<Buffer> CudaDevice::allocate(std::size_t bytes) { return make_device_buffer(*this, broken_, bytes); }
+std::unique_ptr<Buffer> CudaDevice::allocate(std::size_t bytes) { return make_device_buffer(*this, bytes); }
 
-std::unique_ptr<Buffer> CudaDevice::allocate_pinned(std::size_t bytes) {
-  return make_pinned_buffer(*this, broken_, bytes);
-}
+std::unique_ptr<Buffer> CudaDevice::allocate_pinned(std::size_t bytes) { return make_pinned_buffer(*this, bytes); }
 
 bool CudaDevice::wants_staging(const void* host, std::size_t bytes) const {
   if (bytes < large_copy || is_coherent_with_host()) return false;
@@ -368,6 +366,17 @@ void CudaDevice::look(double waited) const {
 void CudaDevice::synchronize() {
   poll([this] { return cudaStreamQuery(stream()); }, "cudaStreamQuery");
   ++times_idle_;
+}
+
+bool CudaDevice::settles() noexcept {
+  if (!is_usable()) return false;
+  try {
+    synchronize();
+  } catch (...) {
+    // The next who waits is told.
+    give_up();
+  }
+  return is_usable();
 }
 
 void CudaDevice::wait(cudaEvent_t event) const {

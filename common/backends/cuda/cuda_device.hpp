@@ -100,6 +100,8 @@ class CudaDevice final : public Device {
   [[nodiscard]] std::uint64_t times_idle() const { return times_idle_; }
   /// Inside of record(): what is asked for now is done at each replay.
   [[nodiscard]] bool is_recording() const { return recording_; }
+  /// Waits as synchronize() does. False where the GPU was or is given up: what would wait for it must be left alone.
+  [[nodiscard]] bool settles() noexcept;
   /// The GPU, or a library of it, does not come back: it is not used again, and what lives on it is left to the end of
   /// the process.
   void give_up() const { broken_->store(true); }

@@ -102,7 +102,7 @@ int agree_on_oldest(const mpi::Communicator& ranks, const cuda::CudaDevice& devi
 }
 
 /// Collective: it may be missing on one node alone.
-std::unique_ptr<const Library> load(const mpi::Communicator& ranks) {
+std::unique_ptr<const Library> load_on_all(const mpi::Communicator& ranks) {
   std::unique_ptr<const Library> library;
   mpi::agree(ranks, [&] { library = std::make_unique<const Library>(); });
   return library;
@@ -111,7 +111,7 @@ std::unique_ptr<const Library> load(const mpi::Communicator& ranks) {
 }  // namespace
 
 Session::Session(const mpi::Communicator& ranks, cuda::CudaDevice& opened, const CollectiveOptions& options)
-    : loaded(load(ranks)),
+    : loaded(load_on_all(ranks)),
       library(*loaded),
       device(opened),
       oldest_architecture(agree_on_oldest(ranks, opened)),
