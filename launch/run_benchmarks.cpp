@@ -48,6 +48,12 @@ class Runner {
   /// The case that each repetition in turn belongs to, by the name of its first.
   [[nodiscard]] const std::string& name(std::size_t position) const { return rows_[position].which->name; }
   [[nodiscard]] std::size_t size() const noexcept { return rows_.size(); }
+  /// Of all rows, in the order of running.
+  [[nodiscard]] std::vector<std::string> names() const {
+    std::vector<std::string> all;
+    for (const Row& row : rows_) all.push_back(row.which->name);
+    return all;
+  }
 
   void run_next(benchmark::State& state) {
     // An exception must not cross the library: it is kept, and thrown when the library has returned.
@@ -76,12 +82,14 @@ class Runner {
     rule.min_samples = std::min(rule.min_samples, rule.max_samples);
     rule.budget = budget();
     CaseResult result;
+    parts_.watchdog.progress().begin_case(static_cast<std::uint32_t>(next_ + 1));
     parts_.context.session = sessions_.at(row.suite_index).get();
     for (auto _ : state) {
       result = run_case(parts_, *row.suite, *row.which, row.suite_index, row.row, rule, options_.start);
       state.SetIterationTime(result.seconds);
       sampling_ += result.sampling;
     }
+    parts_.watchdog.progress().enter(Phase::between_cases);
     if (result.status != results::Status::skipped) {
       parts_.telemetry.write_if_due(parts_.world, parts_.gatherer, parts_.clock, parts_.writer);
     }
@@ -181,6 +189,7 @@ ExitCode run_benchmarks(const RunParts& parts, const RunOptions& options, const 
         ->Iterations(1)
         ->Unit(benchmark::kMicrosecond);
   }
+  parts.watchdog.set_cases(runner.names());
   QuietReporter quiet;
   const bool library_prints = parts.world.is_root() && !flags.format.empty();
   benchmark::RunSpecifiedBenchmarks(library_prints ? nullptr : &quiet, nullptr, ".");

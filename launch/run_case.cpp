@@ -213,6 +213,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
     return {outcome.status, outcome.message, 0.0, 0.0};
   }
 
+  ProgressWord& progress = parts.watchdog.progress();
   std::unique_ptr<Workload> workload;
   try {
     agree_while_usable(parts, [&] {
@@ -238,13 +239,17 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
     return {outcome.status, outcome.message, 0.0, 0.0};
   }
 
+  progress.enter(Phase::synchronising);
   parts.clock.synchronise();
+  progress.enter(Phase::sampling, !which.collective);
   const double sampling_began = parts.clock.local().now();
   const Samples samples = measure(*workload, parts.world, parts.clock, rule, start);
   const double sampling = parts.clock.local().now() - sampling_began;
+  progress.enter(Phase::checking, true);
   Verification verification;
   agree_while_usable(parts, [&] { verification = workload->verify(); });
 
+  progress.enter(Phase::writing, parts.world.is_root());
   const Observation seen = observe(parts, samples, *workload, verification);
   const double seconds = median_step(samples, seen, which.collective);
   const auto outcomes = parts.world.gather(static_cast<double>(verification.outcome));

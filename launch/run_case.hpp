@@ -9,6 +9,7 @@
 #include "common/mpi/communicator.hpp"
 #include "common/mpi/gather_rows.hpp"
 #include "common/mpi/global_clock.hpp"
+#include "common/watch/watchdog.hpp"
 #include "launch/run_telemetry.hpp"
 #include "results/writer.hpp"
 #include "suites/suite.hpp"
@@ -32,6 +33,7 @@ struct RunParts {
   results::Writer* writer;                        ///< rank 0 alone, null elsewhere
   const std::vector<results::RankHeader>& ranks;  ///< of the whole world, on rank 0
   RunTelemetry& telemetry;
+  watch::Watchdog& watchdog;
 };
 
 /// Collective. Case `row` of suite `suite_index` of the file. A case that cannot be made for lack of memory is a

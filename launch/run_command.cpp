@@ -19,6 +19,7 @@
 #include "common/mpi/topology.hpp"
 #include "common/system/identity.hpp"
 #include "common/system/libraries.hpp"
+#include "common/watch/watchdog.hpp"
 #include "launch/commands.hpp"
 #include "launch/run_benchmarks.hpp"
 #include "launch/run_header.hpp"
@@ -64,23 +65,26 @@ Error completed(const Error& error, const mpi::Communicator& world, const std::s
   return {error.exit_code(), error.domain(), error.code(), error.call(), error.what() + remark, place};
 }
 
-/// Ends all ranks for an error that concerns this one alone, for which the others would wait.
-ExitCode end_world(const mpi::Communicator& world, const std::string& line, ExitCode code) {
+/// Ends all ranks for an error that concerns this one alone, for which the others would wait. `watchdog`: null where
+/// there is none yet.
+ExitCode end_world(const mpi::Communicator& world, watch::Watchdog* watchdog, const std::string& line, ExitCode code) {
   fmt::print(stderr, "rackproof: {}\n", line);
   std::fflush(stderr);
+  if (watchdog != nullptr) watchdog->expect_end(code);
   MPI_Abort(world.handle(), static_cast<int>(code));
   return code;
 }
 
 /// Ends all ranks for the exception that is being handled.
-ExitCode end_world_for_exception(const mpi::Communicator& world, const std::string& remark) {
+ExitCode end_world_for_exception(const mpi::Communicator& world, watch::Watchdog* watchdog, const std::string& remark) {
   try {
     throw;
   } catch (const Error& error) {
-    return end_world(world, completed(error, world, remark).line(), error.exit_code());
+    return end_world(world, watchdog, completed(error, world, remark).line(), error.exit_code());
   } catch (const std::exception& error) {
     return end_world(
-        world, fmt::format("rank {}: {} (a defect; please report it)", world.rank(), printable(error.what(), 400)),
+        world, watchdog,
+        fmt::format("rank {}: {} (a defect; please report it)", world.rank(), printable(error.what(), 400)),
         ExitCode::internal);
   }
 }
@@ -104,6 +108,7 @@ ExitCode run_cases(const RunParts& parts, const RunOptions& options, const Bench
                    const std::vector<SelectedSuite>& planned, Progress& progress) {
   std::string part = parts.writer != nullptr ? printable(parts.writer->part_path().string(), 500) : std::string();
   parts.world.broadcast(part);
+  parts.watchdog.set_remark("exit code 75" + where_finished_cases_are(part));
   try {
     return run_benchmarks(parts, options, flags, planned, progress);
   } catch (const mpi::AgreedError& error) {
@@ -116,7 +121,7 @@ ExitCode run_cases(const RunParts& parts, const RunOptions& options, const Bench
   } catch (...) {
     progress.clear();
     if (parts.writer != nullptr) parts.writer->abandon();
-    return end_world_for_exception(parts.world, where_finished_cases_are(part));
+    return end_world_for_exception(parts.world, &parts.watchdog, where_finished_cases_are(part));
   }
 }
 
@@ -174,8 +179,9 @@ std::uint64_t draw_order_seed(const mpi::Communicator& world) {
   return static_cast<std::uint64_t>(seed);
 }
 
-/// Everything after MPI is up.
-ExitCode run_in_world(const RunState& state, const CommandLine& command_line, const mpi::Communicator& world) {
+/// Everything after MPI is up. Starts the watchdog, which is to outlive MPI.
+ExitCode run_in_world(const RunState& state, const CommandLine& command_line, mpi::Communicator& world,
+                      std::optional<watch::Watchdog>& started_watchdog) {
   RunOptions options;
   mpi::agree(world, [&] {
     options = check_run_arguments(state.arguments, state.suites);
@@ -186,6 +192,11 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   const mpi::Topology topology = mpi::discover_topology(world);
   check_same_binary(world, topology, "rackproof " RACKPROOF_VERSION " " + build_id_of_self());
   check_same_arguments(world, topology, joined(command_line.arguments));
+  mpi::agree(world, [&] { started_watchdog.emplace(world, topology, options.hang_timeout); });
+  watch::Watchdog& watchdog = *started_watchdog;
+  watchdog.set_remark("exit code 75; no case had begun");
+  world.report_to(&watchdog.progress());
+  watchdog.progress().enter(Phase::starting, true);
 
   const mpi::RankPlace& place = topology.ranks[static_cast<std::size_t>(world.rank())];
   const int ranks_on_node = topology.ranks_on_node(place.node_index);
@@ -207,6 +218,10 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   mpi::agree(world, [&] {
     device = device_backend->open_device({place.local_rank, ranks_on_node, options.threads, options.hang_timeout});
   });
+  // A GPU's backends end what hangs there by themselves at the time-out, and may take some seconds to tell.
+  constexpr double device_telling_time = 15.0;
+  if (!device->is_host()) watchdog.set_timeout(options.hang_timeout + device_telling_time);
+  watchdog.set_device(device->id() + (device->serial().empty() ? "" : ", serial " + device->serial()));
   const std::map<std::string, std::string> facts = device->facts();
   const auto uuid = facts.find("uuid");
   check_distinct_devices(world, topology, uuid != facts.end() ? uuid->second : "");
@@ -219,6 +234,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   Platform platform{topology, {}, 0, true, device_backend->name(), collectives.names()};
   if (!flags.list_tests) {
     world.barrier();
+    watchdog.progress().enter(Phase::measuring_peaks, true);
     mpi::agree(world, [&] { platform.peaks = device->measure_peaks(); });
     platform.peaks = agree_on_peaks(world, std::move(platform.peaks));
   }
@@ -234,6 +250,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
     return ExitCode::pass;
   }
 
+  watchdog.progress().enter(Phase::opening_file, true);
   if (options.shuffled && !options.order_seed) options.order_seed = draw_order_seed(world);
   const std::vector<SelectedSuite> planned = repeat_cases(std::move(selected), flags.repetitions);
   RunTelemetry telemetry(world, *device, place.local_rank == 0, clock);
@@ -261,9 +278,11 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
   const mpi::RowGatherer gatherer(world, static_cast<int>(block));
   mpi::GlobalClock global_clock(world, clock);
   Context context{*device, collective, platform, options.suite_options, nullptr, &collectives};
-  const RunParts parts{world, global_clock, gatherer, context, writer ? &*writer : nullptr, header.ranks, telemetry};
+  const RunParts parts{world,        global_clock, gatherer, context, writer ? &*writer : nullptr,
+                       header.ranks, telemetry,    watchdog};
   const ExitCode outcome = run_cases(parts, options, flags, planned, progress);
   progress.clear();
+  watchdog.progress().enter(Phase::closing_file, true);
   telemetry.stop();
   telemetry.write(world, gatherer, global_clock, parts.writer);
   mpi::agree(world, [&] {
@@ -278,18 +297,22 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, co
 ExitCode run(const RunState& state, const CommandLine& command_line) {
   // Refused before MPI starts, where every rank sees the same arguments.
   (void)check_run_arguments(state.arguments, state.suites);
+  std::optional<watch::Watchdog> watchdog;  // goes last: MPI_Finalize may hang too
   int argc = 0;
   char** argv = nullptr;
   const mpi::Session session(argc, argv);
-  const auto world = mpi::Communicator::world();
+  auto world = mpi::Communicator::world();
+  ExitCode outcome = ExitCode::pass;
   try {
-    return run_in_world(state, command_line, world);
+    outcome = run_in_world(state, command_line, world, watchdog);
   } catch (const mpi::AgreedError& error) {
     if (world.is_root()) fmt::print(stderr, "rackproof: {}\n", error.line());
-    return error.exit_code();
+    outcome = error.exit_code();
   } catch (...) {
-    return end_world_for_exception(world, "");
+    return end_world_for_exception(world, watchdog ? &*watchdog : nullptr, "");
   }
+  if (watchdog) watchdog->progress().enter(Phase::ending);
+  return outcome;
 }
 
 }  // namespace
@@ -302,10 +325,11 @@ void add_run_command(CLI::App& app, CommandLine& command_line) {
   command->add_option("--device", arguments.device, "Backend of the devices: cuda, host, or auto: the best there is")
       ->capture_default_str();
   command
-      ->add_option("--hang-timeout", arguments.hang_timeout,
-                   "A GPU that is waited for longer ends the run with exit code 75, which tells the GPU or, where NCCL "
-                   "is what it "
-                   "waits for, the collective and who is behind")
+      ->add_option(
+          "--hang-timeout", arguments.hang_timeout,
+          "A run in which no rank gets any further for so long, or a GPU that is waited for longer, ends with "
+          "exit code 75 and tells who is behind, in what (the case, the phase, NCCL's collective), and in which "
+          "state; finished cases are kept")
       ->capture_default_str();
   command->add_option("--threads", arguments.threads, "Host threads a rank (default: its share of the cores)");
   command->add_option("--time-budget", arguments.time_budget,

@@ -65,6 +65,19 @@ void copy_telemetry(const ResultFile& from, Writer& to) {
 
 }  // namespace
 
+std::vector<CasePosition> copy_cases(const ResultFile& from, Writer& to, const std::vector<CasePosition>& finished) {
+  std::vector<CasePosition> damaged;
+  for (const auto& [suite, which] : finished) {
+    try {
+      copy_case(from, to, suite, which);
+    } catch (const Error& error) {
+      if (error.exit_code() != ExitCode::usage) throw;
+      damaged.emplace_back(suite, which);
+    }
+  }
+  return damaged;
+}
+
 RecoverReport recover(const std::filesystem::path& part, const RecoverOptions& options) {
   RecoverReport report;
   report.out = options.out.empty() ? name_without_part(part) : options.out;
@@ -76,7 +89,7 @@ RecoverReport recover(const std::filesystem::path& part, const RecoverOptions& o
   const LockedFile lock(part, LockedFile::Access::read);
   const ResultFile source(part);
   RunHeader header = source.header();
-  std::vector<std::pair<std::size_t, std::size_t>> finished;
+  std::vector<CasePosition> finished;
   for (std::size_t s = 0; s < header.suites.size(); ++s) {
     for (std::size_t c = 0; c < header.suites[s].cases.size(); ++c) {
       const Status status = source.outcome(s, c).status;
@@ -90,15 +103,10 @@ RecoverReport recover(const std::filesystem::path& part, const RecoverOptions& o
   }
   header.recovered = true;
   Writer writer(report.out, header, {.force = options.force, .suffix = ".recovering", .discard_leftover = true});
-  for (const auto& [suite, which] : finished) {
-    try {
-      copy_case(source, writer, suite, which);
-      ++report.finished;
-    } catch (const Error& error) {
-      if (error.exit_code() != ExitCode::usage) throw;
-      report.damaged.push_back(header.suites[suite].cases[which].name);
-    }
+  for (const auto& [suite, which] : copy_cases(source, writer, finished)) {
+    report.damaged.push_back(header.suites[suite].cases[which].name);
   }
+  report.finished = finished.size() - report.damaged.size();
   if (report.finished == 0) {
     throw usage_error(fmt::format("{}: is damaged: none of its {} finished cases can be read; run again", quoted(part),
                                   finished.size()));

@@ -4,7 +4,11 @@
 #include <cstddef>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "results/reader.hpp"
+#include "results/writer.hpp"
 
 namespace rackproof::results {
 
@@ -24,6 +28,14 @@ struct RecoverReport {
 /// Copies everything that had finished; `part` itself is only read. Throws Error (usage) where `part` is no result
 /// file, a run still writes it, no case in it has finished, or `out` exists; infrastructure where the disk is full.
 RecoverReport recover(const std::filesystem::path& part, const RecoverOptions& options = {});
+
+/// Position of a suite, and of a case in it.
+using CasePosition = std::pair<std::size_t, std::size_t>;
+
+/// Copies these cases, which have finished, into a file that has the same cases. Returns those that cannot be read any
+/// more and are not copied. Throws Error (infrastructure) where the disk is full.
+[[nodiscard]] std::vector<CasePosition> copy_cases(const ResultFile& from, Writer& to,
+                                                   const std::vector<CasePosition>& finished);
 
 /// One or two lines for the user: what was recovered, to where, and what is missing.
 [[nodiscard]] std::string to_string(const RecoverReport& report);

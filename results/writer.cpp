@@ -289,6 +289,7 @@ struct Writer::State {
   std::filesystem::path part;
   WriterOptions options;
   std::vector<std::string> notices;
+  std::filesystem::path moved_aside;
   std::optional<LockedFile> lock;
   Handle file;
   std::size_t ranks = 0;
@@ -364,6 +365,7 @@ Writer::~Writer() {
 }
 
 const std::vector<std::string>& Writer::notices() const { return state_->notices; }
+const std::filesystem::path& Writer::moved_aside() const { return state_->moved_aside; }
 int Writer::ranks_per_block() const { return static_cast<int>(state_->chunk_ranks); }
 const std::filesystem::path& Writer::path() const { return state_->path; }
 const std::filesystem::path& Writer::part_path() const { return state_->part; }
@@ -410,6 +412,7 @@ void Writer::State::take_place() {
       throw usage_error(fmt::format("{}: is in the way and cannot be moved to {}: {}; move it, or give another name",
                                     quoted(part), quoted(aside), os_message(error)));
     }
+    moved_aside = aside;
     notices.push_back(readable ? fmt::format("{}: an earlier run broke off after {} finished case{}; moved to {} "
                                              "('rackproof recover' makes a result file of it)",
                                              quoted(part), kept, kept == 1 ? "" : "s", quoted(aside))

@@ -37,6 +37,8 @@ class Writer {
 
   /// One line each, for the user: where an unfinished file of an earlier run went.
   [[nodiscard]] const std::vector<std::string>& notices() const;
+  /// Where an unfinished file of an earlier run went that was in the way; empty: there was none.
+  [[nodiscard]] const std::filesystem::path& moved_aside() const;
   /// How many ranks a block should hold, and start at a multiple of, so that no stored chunk is touched twice.
   [[nodiscard]] int ranks_per_block() const;
 

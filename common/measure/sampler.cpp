@@ -35,6 +35,7 @@ class Batches {
         clock_(clock),
         meter_(clock.local()),
         starter_(world, clock),
+        progress_(world.progress()),
         began_(clock.local().now()),
         begin_(largest_batch),
         time_(largest_batch),
@@ -61,6 +62,7 @@ class Batches {
       }
       switches_[i] = static_cast<std::uint16_t>(std::min<std::int64_t>(DisturbanceMeter::switches() - switches, 65535));
       probe_[i] = static_cast<float>(meter_.probe());
+      if (progress_ != nullptr) progress_->end_sample(begin_[i]);
     }
     steal_ = static_cast<float>(meter_.steal() - steal);
     share();
@@ -177,6 +179,7 @@ class Batches {
   const mpi::GlobalClock& clock_;
   DisturbanceMeter meter_;
   Starter starter_;
+  ProgressWord* progress_;  // null where nobody wants to know
   double began_;
   bool by_barrier_ = false;
   int operations_ = 1;

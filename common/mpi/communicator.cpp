@@ -41,6 +41,24 @@ void all_reduce(std::span<double> values, MPI_Op operation, MPI_Comm communicato
   });
 }
 
+/// Tells, from here to the end of the block, that this rank is inside of a collective.
+class InCall {
+ public:
+  explicit InCall(ProgressWord* word) noexcept : word_(word) {
+    // A collective that is made of others is one.
+    if (word_ != nullptr && word_->read().waits()) word_ = nullptr;
+    if (word_ != nullptr) word_->begin_call();
+  }
+  InCall(const InCall&) = delete;
+  InCall& operator=(const InCall&) = delete;
+  ~InCall() {
+    if (word_ != nullptr) word_->end_call();
+  }
+
+ private:
+  ProgressWord* word_;
+};
+
 template <typename T>
 void broadcast_pieces(T* data, std::size_t count, MPI_Datatype type, int root, MPI_Comm communicator) {
   in_pieces(count, largest_piece, [&](std::size_t offset, int piece) {
@@ -108,6 +126,7 @@ Communicator Communicator::self() { return {MPI_COMM_SELF, false}; }
 
 Communicator::Communicator(Communicator&& other) noexcept
     : handle_(std::exchange(other.handle_, MPI_COMM_NULL)),
+      progress_(other.progress_),
       owned_(std::exchange(other.owned_, false)),
       rank_(other.rank_),
       size_(other.size_) {}
@@ -116,6 +135,7 @@ Communicator& Communicator::operator=(Communicator&& other) noexcept {
   if (this != &other) {
     free();
     handle_ = std::exchange(other.handle_, MPI_COMM_NULL);
+    progress_ = other.progress_;
     owned_ = std::exchange(other.owned_, false);
     rank_ = other.rank_;
     size_ = other.size_;
@@ -133,37 +153,52 @@ void Communicator::free() noexcept {
 }
 
 Communicator Communicator::split(int color, int key) const {
+  const InCall call(progress_);
   MPI_Comm made = MPI_COMM_NULL;
   check(MPI_Comm_split(handle_, color, key, &made), "MPI_Comm_split");
   return {made, true};
 }
 
 Communicator Communicator::split_node() const {
+  const InCall call(progress_);
   MPI_Comm made = MPI_COMM_NULL;
   check(MPI_Comm_split_type(handle_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &made), "MPI_Comm_split_type");
   return {made, true};
 }
 
 Communicator Communicator::duplicate() const {
+  const InCall call(progress_);
   MPI_Comm made = MPI_COMM_NULL;
   check(MPI_Comm_dup(handle_, &made), "MPI_Comm_dup");
   return {made, true};
 }
 
-void Communicator::barrier() const { check(MPI_Barrier(handle_), "MPI_Barrier"); }
+void Communicator::barrier() const {
+  const InCall call(progress_);
+  check(MPI_Barrier(handle_), "MPI_Barrier");
+}
 
-void Communicator::all_reduce_max(std::span<double> values) const { all_reduce(values, MPI_MAX, handle_); }
-void Communicator::all_reduce_min(std::span<double> values) const { all_reduce(values, MPI_MIN, handle_); }
+void Communicator::all_reduce_max(std::span<double> values) const {
+  const InCall call(progress_);
+  all_reduce(values, MPI_MAX, handle_);
+}
+void Communicator::all_reduce_min(std::span<double> values) const {
+  const InCall call(progress_);
+  all_reduce(values, MPI_MIN, handle_);
+}
 
 void Communicator::broadcast(std::span<double> values, int root) const {
+  const InCall call(progress_);
   broadcast_pieces(values.data(), values.size(), MPI_DOUBLE, root, handle_);
 }
 
 void Communicator::broadcast(std::span<std::int64_t> values, int root) const {
+  const InCall call(progress_);
   broadcast_pieces(values.data(), values.size(), MPI_INT64_T, root, handle_);
 }
 
 void Communicator::broadcast(std::string& text, int root) const {
+  const InCall call(progress_);
   auto length = static_cast<std::int64_t>(text.size());
   broadcast({&length, 1}, root);
   text.resize(static_cast<std::size_t>(length));
@@ -171,16 +206,19 @@ void Communicator::broadcast(std::string& text, int root) const {
 }
 
 std::vector<std::string> Communicator::gather(const std::string& text, int root) const {
+  const InCall call(progress_);
   return gather_texts(text, root, *this, largest_piece);
 }
 
 std::vector<std::uint64_t> Communicator::gather(std::uint64_t value, int root) const {
+  const InCall call(progress_);
   return gather_rows(std::span<const std::uint64_t>(&value, 1), MPI_UINT64_T, root, *this, largest_piece);
 }
 
 std::vector<double> Communicator::gather(double value, int root) const { return gather({&value, 1}, root); }
 
 std::vector<double> Communicator::gather(std::span<const double> values, int root) const {
+  const InCall call(progress_);
   return gather_rows(values, MPI_DOUBLE, root, *this, largest_piece);
 }
 
@@ -215,6 +253,7 @@ bool is_consequence(const std::exception_ptr& failure) {
 }  // namespace
 
 void agree_on(const Communicator& communicator, std::exception_ptr failure) {
+  const InCall call(communicator.progress());
   // The lowest rank that failed by itself, else the lowest that failed; and whether all did.
   const bool failed = failure != nullptr;
   const int size = communicator.size();

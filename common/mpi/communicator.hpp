@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/core/error.hpp"
+#include "common/core/progress_word.hpp"
 
 namespace rackproof::mpi {
 
@@ -55,6 +56,12 @@ class Communicator {
   [[nodiscard]] bool is_root() const noexcept { return rank_ == 0; }
   [[nodiscard]] MPI_Comm handle() const noexcept { return handle_; }
 
+  /// From now on the collectives below, and agree(), tell `word` that this rank is inside of one; it must outlive the
+  /// object. Communicators made from this one do not. Null: nobody is told, as at first.
+  void report_to(ProgressWord* word) noexcept { progress_ = word; }
+  /// Null where nobody is told.
+  [[nodiscard]] ProgressWord* progress() const noexcept { return progress_; }
+
   /// Collective. Ranks of one colour, ordered by key.
   [[nodiscard]] Communicator split(int color, int key) const;
   /// Collective. Ranks that share memory (one node).
@@ -79,6 +86,7 @@ class Communicator {
   Communicator(MPI_Comm handle, bool owned);
   void free() noexcept;
   MPI_Comm handle_ = MPI_COMM_NULL;
+  ProgressWord* progress_ = nullptr;
   bool owned_ = false;
   int rank_ = 0;
   int size_ = 1;

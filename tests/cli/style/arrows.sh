@@ -18,7 +18,7 @@ never() {
 }
 
 never common '(suites|results|launch)/'
-never "common/core common/stats common/system" 'common/(mpi|measure|backends)/|mpi\.h|hdf5'
-never results '(suites|launch)/|common/(mpi|measure|backends)/|mpi\.h'
+never "common/core common/stats common/system" 'common/(mpi|measure|backends|watch)/|mpi\.h|hdf5'
+never results '(suites|launch)/|common/(mpi|measure|backends|watch)/|mpi\.h'
 never suites '(results|launch)/|hdf5|H5'
 exit "$failed"
