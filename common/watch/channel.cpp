@@ -70,8 +70,7 @@ int connect_to(const SocketAddress& address, double patience) {
   return -1;
 }
 
-Error socket_error(const char* call) {
-  const int error = errno;
+Error socket_error(const char* call, int error) {
   return {ExitCode::infrastructure, "system", error, call,
           fmt::format("the watchdog gets no socket to listen on: {}; raise the limit on open files (ulimit -n)",
                       std::strerror(error))};
@@ -182,11 +181,11 @@ Listener::Listener() {
     if (descriptor_ >= 0) ::close(descriptor_);
     any = parse_address("0.0.0.0", 0);
     descriptor_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (descriptor_ < 0) throw socket_error("socket");
+    if (descriptor_ < 0) throw socket_error("socket", errno);
     if (::bind(descriptor_, any.get(), any.length) != 0) {
-      const Error error = socket_error("bind");
+      const int error = errno;
       ::close(descriptor_);
-      throw error;
+      throw socket_error("bind", error);
     }
   }
   constexpr int backlog = 1024;
@@ -194,9 +193,9 @@ Listener::Listener() {
   bound.length = sizeof bound.bytes;
   if (::listen(descriptor_, backlog) != 0 ||
       ::getsockname(descriptor_, static_cast<sockaddr*>(static_cast<void*>(&bound.bytes)), &bound.length) != 0) {
-    const Error error = socket_error("listen");
+    const int error = errno;
     ::close(descriptor_);
-    throw error;
+    throw socket_error("listen", error);
   }
   // The port lies at the same place in both families.
   sockaddr_in four{};

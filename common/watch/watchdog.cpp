@@ -4,18 +4,18 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <mutex>
 #include <optional>
 #include <random>
@@ -67,13 +67,13 @@ NodeLook look_of(std::uint64_t flags) {
 
 /// A RankReport on its way.
 struct WireReport {
-  std::int32_t rank;
-  std::int32_t pid;
-  std::int32_t state;
+  std::int32_t rank = 0;
+  std::int32_t pid = 0;
+  std::int32_t state = 0;
   ProgressReading progress;
-  double still;
-  std::array<char, 96> device;
-  std::array<char, 64> kernel_place;
+  double still = 0.0;
+  std::array<char, 96> device{};
+  std::array<char, 64> kernel_place{};
 };
 
 template <std::size_t N>
