@@ -192,7 +192,9 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, mp
   const mpi::Topology topology = mpi::discover_topology(world);
   check_same_binary(world, topology, "rackproof " RACKPROOF_VERSION " " + build_id_of_self());
   check_same_arguments(world, topology, joined(command_line.arguments));
-  mpi::agree(world, [&] { started_watchdog.emplace(world, topology, options.hang_timeout); });
+  // A GPU's backends end what hangs there by themselves at the time-out, and may take some seconds to tell.
+  constexpr double device_telling_time = 15.0;
+  mpi::agree(world, [&] { started_watchdog.emplace(world, topology, options.hang_timeout + device_telling_time); });
   watch::Watchdog& watchdog = *started_watchdog;
   watchdog.set_remark("exit code 75; no case had begun");
   world.report_to(&watchdog.progress());
@@ -218,9 +220,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, mp
   mpi::agree(world, [&] {
     device = device_backend->open_device({place.local_rank, ranks_on_node, options.threads, options.hang_timeout});
   });
-  // A GPU's backends end what hangs there by themselves at the time-out, and may take some seconds to tell.
-  constexpr double device_telling_time = 15.0;
-  if (!device->is_host()) watchdog.set_timeout(options.hang_timeout + device_telling_time);
+  if (device->is_host()) watchdog.set_timeout(options.hang_timeout);
   watchdog.set_device(device->id() + (device->serial().empty() ? "" : ", serial " + device->serial()));
   const std::map<std::string, std::string> facts = device->facts();
   const auto uuid = facts.find("uuid");
