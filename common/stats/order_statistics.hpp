@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
@@ -27,8 +28,8 @@ struct Interval {
                                                       double effective = 0.0);
 
 struct MedianEstimate {
-  double median;                     ///< NaN for an empty sample
-  std::optional<Interval> interval;  ///< empty where n is too small
+  double median = std::numeric_limits<double>::quiet_NaN();  ///< NaN for an empty sample
+  std::optional<Interval> interval;                          ///< empty where n is too small
 };
 
 /// median(), and median_interval() with effective_sample_size(), of one sample after the other: the same numbers from
