@@ -1,0 +1,122 @@
+# shellcheck shell=bash
+# What the batch scripts of this folder share. Read by them with `source`; README.md has the variables.
+
+# A line for the job's log.
+say() { echo "${script:-job}: $*" >&2; }
+die() {
+  say "$*"
+  exit 2
+}
+
+[[ -n ${SLURM_JOB_ID-} ]] || die "this is a batch script: sbatch --nodes N $0"
+# shellcheck disable=SC2154 # set by those who read this file
+job_root=$(cd "$job_folder/../.." && pwd)
+
+# rackproof: given, on the PATH, or built beside this folder.
+rackproof=${RACKPROOF-}
+[[ -n $rackproof ]] || rackproof=$(command -v rackproof) || rackproof=$job_root/build/release/rackproof
+[[ -x $rackproof ]] || die "no rackproof at '$rackproof'; build it on a file system that all nodes see, or set RACKPROOF"
+
+# Whatever node, GPU driver and NUMA domains: the same on all nodes, or `rackproof run` says who differs.
+count_gpus() {
+  local devices
+  if [[ -n ${SLURM_GPUS_ON_NODE-} ]]; then
+    echo "$SLURM_GPUS_ON_NODE"
+    return
+  fi
+  devices=$(find /dev -maxdepth 1 -name 'nvidia[0-9]*' | wc -l)
+  echo "$devices"
+}
+count_numa_domains() { lscpu --parse=NODE | grep -v '^#' | sort -u | wc -l; }
+
+# Sets ranks_per_node, cores_per_rank: one rank a GPU, or a NUMA domain where there is no GPU.
+plan_ranks() {
+  ranks_per_node=${RACKPROOF_RANKS_PER_NODE:-$(count_gpus)}
+  [[ $ranks_per_node != 0 ]] || ranks_per_node=$(count_numa_domains)
+  [[ $ranks_per_node =~ ^[1-9][0-9]{0,3}$ ]] || die "RACKPROOF_RANKS_PER_NODE '$ranks_per_node' is no positive number"
+  cores_per_rank=$((${SLURM_CPUS_ON_NODE:-$(nproc)} / ranks_per_node))
+}
+
+# Sets launch: how ranks are started in this allocation.
+plan_launch() {
+  plan_ranks
+  local how=${RACKPROOF_LAUNCH:-pmix} ranks=$((SLURM_JOB_NUM_NODES * ranks_per_node)) extra=()
+  # shellcheck disable=SC2206 # words
+  extra=(${RACKPROOF_LAUNCH_OPTIONS-})
+  case $how in
+    pmix | pmi2)
+      # --kill-on-bad-exit: what waits for a rank that died would wait for ever.
+      launch=(srun "--mpi=$how" --kill-on-bad-exit=1 --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$ranks"
+        --ntasks-per-node="$ranks_per_node")
+      if [[ $cores_per_rank -ge 1 ]]; then
+        launch+=(--cpus-per-task="$cores_per_rank" --cpu-bind=cores)
+      else
+        launch+=(--overcommit --cpu-bind=none)
+      fi
+      ;;
+    mpirun)
+      launch=(mpirun -n "$ranks")
+      case $(mpirun --version 2>&1) in
+        *"Open MPI"* | *OpenRTE* | *PRRTE*)
+          if [[ $cores_per_rank -ge 1 ]]; then
+            launch+=(--map-by "ppr:$ranks_per_node:node:PE=$cores_per_rank" --bind-to core)
+          else
+            launch+=(--map-by "ppr:$ranks_per_node:node" --oversubscribe --bind-to none)
+          fi
+          ;;
+        *) launch+=(-ppn "$ranks_per_node") ;; # Hydra
+      esac
+      ;;
+    *) die "RACKPROOF_LAUNCH '$how' is none of pmix, pmi2, mpirun" ;;
+  esac
+  launch+=("${extra[@]}")
+}
+
+# Nodes of this job that Slurm holds for dead, one a line.
+dead_nodes() {
+  sinfo --noheader --Node --nodes "$SLURM_JOB_NODELIST" --format '%N %T' 2>/dev/null |
+    awk '$2 ~ /down|fail|unknown|not_resp|\*/ { print $1 }' | sort -u
+}
+
+# ends_as_infrastructure CODE: an end that is none of rackproof's own, or one that a dead node explains.
+ends_as_infrastructure() {
+  case $1 in
+    0 | 2 | 3 | 4) return 1 ;;
+    1) [[ -n $(dead_nodes) ]] ;; # srun's own failures are 1, too
+    *) return 0 ;;
+  esac
+}
+
+step=
+stopped=
+# --signal=B:USR1@120: the time is nearly over. TERM: cancelled or preempted.
+stop_step() {
+  stopped=$1
+  [[ -z $step ]] || kill -TERM "$step" 2>/dev/null || true
+}
+trap 'stop_step "the wall-time limit is near"' USR1
+trap 'stop_step "the job was told to end"' TERM
+
+# measure FILE ARGUMENT...: `rackproof run` on all nodes; sets `code` to one of rackproof's exit codes. What a run that
+# broke off had finished is in FILE.
+measure() {
+  local file=$1 dead
+  shift
+  code=0
+  "${launch[@]}" "$rackproof" run --out "$file" "$@" </dev/null &
+  step=$!
+  wait "$step" || code=$?
+  while kill -0 "$step" 2>/dev/null; do # a trap ends `wait`, not the step
+    code=0
+    wait "$step" || code=$?
+  done
+  step=
+  if [[ -n $stopped && $code -ne 0 ]] || ends_as_infrastructure "$code"; then
+    dead=$(dead_nodes | paste -sd ,)
+    say "the run broke off (${stopped:-exit code $code}${dead:+, dead: $dead})"
+    code=75
+  fi
+  if [[ ! -e $file && -e $file.part ]]; then
+    if "$rackproof" recover "$file.part" --out "$file" --force; then rm -f "$file.part"; fi
+  fi
+}
