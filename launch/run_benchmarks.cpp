@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <memory>
 #include <numeric>
@@ -11,6 +12,7 @@
 #include <utility>
 
 #include "common/core/random.hpp"
+#include "launch/run_stop.hpp"
 
 namespace rackproof {
 namespace {
@@ -27,8 +29,8 @@ struct Row {
 class Runner {
  public:
   Runner(const RunParts& parts, const RunOptions& options, const std::vector<SelectedSuite>& planned,
-         std::size_t repetitions, Progress& progress)
-      : parts_(parts), options_(options), progress_(progress), start_(parts.clock.local().now()) {
+         std::size_t repetitions, const RunBounds& bounds, Progress& progress)
+      : parts_(parts), options_(options), bounds_(bounds), progress_(progress), start_(parts.clock.local().now()) {
     for (std::size_t s = 0; s < planned.size(); ++s) {
       sessions_.push_back(planned[s].suite->begin(options.suite_options, parts.context.platform));
       std::vector<int> order(planned[s].cases.size() / repetitions);
@@ -43,6 +45,13 @@ class Runner {
         }
       }
     }
+    left_ = rows_.size();
+    for (const auto& [position, status] : bounds.earlier) {
+      --left_;
+      note(status);
+    }
+    // What is left of the cases gets what is left of the time.
+    time_budget_ = options.time_budget * static_cast<double>(left_) / static_cast<double>(rows_.size());
   }
 
   /// The case that each repetition in turn belongs to, by the name of its first.
@@ -57,30 +66,45 @@ class Runner {
 
   void run_next(benchmark::State& state) {
     // An exception must not cross the library: it is kept, and thrown when the library has returned.
-    if (!failure_) {
+    const Row& row = rows_.at(next_);
+    if (bounds_.earlier.count({row.suite_index, row.row}) > 0) {
+      state.SkipWithError("measured before the run was interrupted");
+      ++next_;
+      return;
+    }
+    if (!failure_ && ended_early_.empty()) {
       try {
-        run(rows_.at(next_), state);
+        run(row, state);
       } catch (...) {
         failure_ = std::current_exception();
       }
+    } else {
+      state.SkipWithError("the run ended early");
     }
-    if (failure_) state.SkipWithError("the run ended early");
     ++next_;
+    if (ended_early_.empty() && !failure_) --left_;
   }
 
-  ExitCode conclude() const {
+  [[nodiscard]] RunOutcome conclude() const {
     if (failure_) std::rethrow_exception(failure_);
-    return worst_;
+    if (!ended_early_.empty()) return {ExitCode::infrastructure, ended_early_, left_};
+    return {worst_, "", 0};
   }
 
  private:
   void run(const Row& row, benchmark::State& state) {
     progress_.show(next_, rows_.size(), row.which->name);
+    const double began = parts_.clock.local().now();
+    const double share = next_share();
+    if (!ended_early_.empty()) {
+      state.SkipWithError("the run ended early");
+      return;
+    }
     StoppingRule rule;
     rule.relative_half_width = options_.relative_half_width;
     rule.max_samples = options_.max_samples;
     rule.min_samples = std::min(rule.min_samples, rule.max_samples);
-    rule.budget = budget();
+    rule.budget = share;
     CaseResult result;
     parts_.watchdog.progress().begin_case(static_cast<std::uint32_t>(next_ + 1));
     parts_.context.session = sessions_.at(row.suite_index).get();
@@ -88,7 +112,10 @@ class Runner {
       result = run_case(parts_, *row.suite, *row.which, row.suite_index, row.row, rule, options_.start);
       state.SetIterationTime(result.seconds);
       sampling_ += result.sampling;
+      longest_overhead_ = std::max(longest_overhead_, parts_.clock.local().now() - began - result.sampling);
     }
+    ++measured_;
+    note(result.status);
     parts_.watchdog.progress().enter(Phase::between_cases);
     if (result.status != results::Status::skipped) {
       parts_.telemetry.write_if_due(parts_.world, parts_.gatherer, parts_.clock, parts_.writer);
@@ -99,11 +126,9 @@ class Runner {
         return;
       case results::Status::error:
         state.SkipWithError(("ERROR: " + result.message).c_str());
-        worst_ = worst_ == ExitCode::pass ? ExitCode::infrastructure : worst_;
         return;
       case results::Status::failed:
         state.SkipWithError(("FAILED: " + result.message).c_str());
-        worst_ = ExitCode::fail;
         return;
       case results::Status::mistrusted:
         state.SetLabel("MISTRUSTED " + result.message);
@@ -118,20 +143,42 @@ class Runner {
     }
   }
 
+  void note(results::Status status) {
+    if (status == results::Status::failed) worst_ = ExitCode::fail;
+    if (status == results::Status::error && worst_ == ExitCode::pass) worst_ = ExitCode::infrastructure;
+  }
+
   /// An equal share of the time that is left, less what setting up and checking have cost a case so far. What a case
-  /// does not need goes to those behind it, so that none starves. The same on every rank: rank 0's time decides.
-  double budget() const {
-    const double elapsed = parts_.clock.local().now() - start_;
-    const double overhead = next_ == 0 ? 0.0 : (elapsed - sampling_) / static_cast<double>(next_);
-    double share = (options_.time_budget - elapsed) / static_cast<double>(rows_.size() - next_) - overhead;
-    parts_.world.broadcast({&share, 1});
-    return std::max(share, 0.0);
+  /// does not need goes to those behind it, so that none starves. The same on every rank: rank 0's time decides. Where
+  /// the run is to end before the case, on any rank's account, says so in ended_early_.
+  double next_share() {
+    const double now = parts_.clock.local().now();
+    const double elapsed = now - start_;
+    const double overhead = measured_ == 0 ? 0.0 : (elapsed - sampling_) / static_cast<double>(measured_);
+    const double own = std::max((time_budget_ - elapsed) / static_cast<double>(left_) - overhead, 0.0);
+    const bool root = parts_.world.is_root();
+    const double signal = bounds_.stop_signal ? bounds_.stop_signal() : 0;
+    std::array<double, 3> shared{root ? own : 0.0, signal,
+                                 root && !case_fits(now, bounds_.end, own, longest_overhead_) ? 1.0 : 0.0};
+    parts_.world.all_reduce_max(shared);
+    if (shared[1] > 0.0) {
+      ended_early_ = fmt::format("{} came", name_of_signal(static_cast<int>(shared[1])));
+    } else if (shared[2] > 0.0) {
+      ended_early_ = "the next case does not fit into what is left of the wall time";
+    }
+    return shared[0];
   }
 
   const RunParts& parts_;
   const RunOptions& options_;
+  const RunBounds& bounds_;
   Progress& progress_;
   double start_;
+  double time_budget_ = 0.0;       ///< s, of the cases that were left at start_
+  double longest_overhead_ = 0.0;  ///< s that setting up and checking a case took
+  std::size_t left_ = 0;           ///< cases to run, the next one included
+  std::size_t measured_ = 0;       ///< cases run by this launch
+  std::string ended_early_;
   double sampling_ = 0.0;  ///< s, of start_ until now
   std::vector<Row> rows_;
   std::vector<std::unique_ptr<SuiteSession>> sessions_;  ///< by suite; null where it has none
@@ -175,14 +222,14 @@ std::vector<SelectedSuite> repeat_cases(std::vector<SelectedSuite> selected, int
   return selected;
 }
 
-ExitCode run_benchmarks(const RunParts& parts, const RunOptions& options, const BenchmarkFlags& flags,
-                        const std::vector<SelectedSuite>& planned, Progress& progress) {
+RunOutcome run_benchmarks(const RunParts& parts, const RunOptions& options, const BenchmarkFlags& flags,
+                          const std::vector<SelectedSuite>& planned, const RunBounds& bounds, Progress& progress) {
   std::vector<std::string> arguments;
   initialise_library(flags, parts.world.is_root(), arguments);
   benchmark::AddCustomContext("rackproof", RACKPROOF_VERSION);
   benchmark::AddCustomContext("ranks", fmt::format("{}", parts.world.size()));
   const auto repetitions = static_cast<std::size_t>(flags.repetitions);
-  Runner runner(parts, options, planned, repetitions, progress);
+  Runner runner(parts, options, planned, repetitions, bounds, progress);
   for (std::size_t i = 0; i < runner.size(); i += repetitions) {
     benchmark::RegisterBenchmark(runner.name(i).c_str(), [&runner](benchmark::State& state) { runner.run_next(state); })
         ->UseManualTime()

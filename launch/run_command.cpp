@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -25,6 +26,8 @@
 #include "launch/run_header.hpp"
 #include "launch/run_options.hpp"
 #include "launch/run_progress.hpp"
+#include "launch/run_resume.hpp"
+#include "launch/run_stop.hpp"
 #include "launch/run_telemetry.hpp"
 #include "launch/run_world.hpp"
 #include "results/show.hpp"
@@ -104,13 +107,13 @@ void write_last_telemetry(const RunParts& parts) {
 
 /// Runs the cases. An error of one rank alone ends the job before anything is destroyed here: freeing a communicator or
 /// the memory of a device may wait for ranks that never come, or for a device that is lost.
-ExitCode run_cases(const RunParts& parts, const RunOptions& options, const BenchmarkFlags& flags,
-                   const std::vector<SelectedSuite>& planned, Progress& progress) {
+RunOutcome run_cases(const RunParts& parts, const RunOptions& options, const BenchmarkFlags& flags,
+                     const std::vector<SelectedSuite>& planned, const RunBounds& bounds, Progress& progress) {
   std::string part = parts.writer != nullptr ? printable(parts.writer->part_path().string(), 500) : std::string();
   parts.world.broadcast(part);
   parts.watchdog.set_remark("exit code 75" + where_finished_cases_are(part));
   try {
-    return run_benchmarks(parts, options, flags, planned, progress);
+    return run_benchmarks(parts, options, flags, planned, bounds, progress);
   } catch (const mpi::AgreedError& error) {
     progress.clear();
     write_last_telemetry(parts);
@@ -121,7 +124,7 @@ ExitCode run_cases(const RunParts& parts, const RunOptions& options, const Bench
   } catch (...) {
     progress.clear();
     if (parts.writer != nullptr) parts.writer->abandon();
-    return end_world_for_exception(parts.world, &parts.watchdog, where_finished_cases_are(part));
+    return {end_world_for_exception(parts.world, &parts.watchdog, where_finished_cases_are(part)), "", 0};
   }
 }
 
@@ -179,8 +182,21 @@ std::uint64_t draw_order_seed(const mpi::Communicator& world) {
   return static_cast<std::uint64_t>(seed);
 }
 
+/// What the user is told of a run that ended before its last case.
+std::string early_end_words(const RunOutcome& outcome, const std::string& file) {
+  return fmt::format("{}: {} case{} not run; the same command with --resume {} measures {}", outcome.ended_early,
+                     outcome.not_run, outcome.not_run == 1 ? " has" : "s have", printable(file, 500),
+                     outcome.not_run == 1 ? "it" : "them");
+}
+
+/// When rank 0 is to have ended, in s of the steady clock.
+double end_of_this_run(double began, double wall_time) {
+  const double unix_now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return end_of_run(began, SteadyClock().now(), wall_time, std::getenv("SLURM_JOB_END_TIME"), unix_now);
+}
+
 /// Everything after MPI is up. Starts the watchdog, which is to outlive MPI.
-ExitCode run_in_world(const RunState& state, const CommandLine& command_line, mpi::Communicator& world,
+ExitCode run_in_world(const RunState& state, const CommandLine& command_line, double began, mpi::Communicator& world,
                       std::optional<watch::Watchdog>& started_watchdog) {
   RunOptions options;
   mpi::agree(world, [&] {
@@ -251,6 +267,12 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, mp
   }
 
   watchdog.progress().enter(Phase::opening_file, true);
+  std::optional<Resumption> resumption;
+  if (!options.resume.empty()) {
+    resumption.emplace(world, options);
+    if (const std::optional<ExitCode> result = resumption->result_of_complete()) return *result;
+  }
+  const bool resumes = resumption && resumption->goes_on();
   if (options.shuffled && !options.order_seed) options.order_seed = draw_order_seed(world);
   const std::vector<SelectedSuite> planned = repeat_cases(std::move(selected), flags.repetitions);
   RunTelemetry telemetry(world, *device, place.local_rank == 0, clock);
@@ -266,9 +288,11 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, mp
     if (!world.is_root()) return;
     check_benchmark_out(flags.out);
     const std::string out = options.out.empty() ? default_file_name() : options.out;
-    writer.emplace(out, header, results::WriterOptions{options.force});
+    if (resumes) header = resumption->header(header);
+    writer.emplace(out, header, results::WriterOptions{options.force || resumes});
+    if (resumes) resumption->copy_into(*writer);
   });
-  if (writer) notices.insert(notices.end(), writer->notices().begin(), writer->notices().end());
+  if (writer && !resumes) notices.insert(notices.end(), writer->notices().begin(), writer->notices().end());
   for (const std::string& notice : notices) {
     progress.clear();
     fmt::print(stderr, "rackproof: {}\n", notice);
@@ -280,7 +304,9 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, mp
   Context context{*device, collective, platform, options.suite_options, nullptr, &collectives};
   const RunParts parts{world,        global_clock, gatherer, context, writer ? &*writer : nullptr,
                        header.ranks, telemetry,    watchdog};
-  const ExitCode outcome = run_cases(parts, options, flags, planned, progress);
+  const RunBounds bounds{end_of_this_run(began, options.wall_time), StopSignals::received,
+                         resumes ? resumption->earlier_cases(world) : EarlierCases()};
+  const RunOutcome outcome = run_cases(parts, options, flags, planned, bounds, progress);
   progress.clear();
   watchdog.progress().enter(Phase::closing_file, true);
   telemetry.stop();
@@ -290,21 +316,25 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, mp
     writer->finish();
     if (flags.format.empty()) fmt::print("{}", results::show(writer->path()));
     fmt::print(stderr, "{}", closing_words(writer->path().string()));
+    if (outcome.ended_early.empty()) return;
+    fmt::print(stderr, "rackproof: {}\n", early_end_words(outcome, writer->path().string()));
   });
-  return outcome;
+  return outcome.code;
 }
 
 ExitCode run(const RunState& state, const CommandLine& command_line) {
   // Refused before MPI starts, where every rank sees the same arguments.
   (void)check_run_arguments(state.arguments, state.suites);
+  const double began = SteadyClock().now();
   std::optional<watch::Watchdog> watchdog;  // goes last: MPI_Finalize may hang too
   int argc = 0;
   char** argv = nullptr;
   const mpi::Session session(argc, argv);
+  const StopSignals signals;
   auto world = mpi::Communicator::world();
   ExitCode outcome = ExitCode::pass;
   try {
-    outcome = run_in_world(state, command_line, world, watchdog);
+    outcome = run_in_world(state, command_line, began, world, watchdog);
   } catch (const mpi::AgreedError& error) {
     if (world.is_root()) fmt::print(stderr, "rackproof: {}\n", error.line());
     outcome = error.exit_code();
@@ -352,6 +382,16 @@ void add_run_command(CLI::App& app, CommandLine& command_line) {
       ->capture_default_str();
   command->add_option("--out,-o", arguments.out, "Result file (default: rackproof-HOST-TIME.h5)")
       ->each([&arguments](const std::string& /*name*/) { arguments.out_given = true; });
+  command
+      ->add_option(
+          "--resume", arguments.resume,
+          "Go on with the run that FILE.h5 or FILE.h5.part holds, in FILE.h5: its finished cases are kept. The "
+          "same command on the same nodes is needed. Without such a file: a new run of that name")
+      ->each([&arguments](const std::string& /*name*/) { arguments.resume_given = true; });
+  command->add_option("--wall-time", arguments.wall_time,
+                      "End in order before so much time has passed: no case is started that does not fit (default: "
+                      "SLURM_JOB_END_TIME where set). SIGTERM and SIGUSR1 end the run after the case in flight. Exit "
+                      "code 75, and --resume measures the rest");
   command->add_flag("--force", arguments.force, "Replace the result file if it exists");
   command
       ->add_option("--label", arguments.labels, "KEY=VALUE kept in the file, such as integrator=NAME; may be repeated")
@@ -363,6 +403,7 @@ void add_run_command(CLI::App& app, CommandLine& command_line) {
                   "  mpirun -n 8 rackproof run --suite gemm,allreduce --label integrator=acme -o rack7.h5\n"
                   "  mpirun -n 4 rackproof run --suite tokens --model llama-100m --tp 2 --time-budget 60s\n"
                   "  srun --mpi=pmix rackproof run --profile accept\n"
+                  "  srun --mpi=pmix rackproof run --profile accept --resume nightly.h5   in a job that is requeued\n"
                   "  rackproof run --benchmark_filter='gemm/f64' --benchmark_out=gemm.json");
   command->callback(
       [state, &command_line] { command_line.action = [state, &command_line] { return run(*state, command_line); }; });

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 
 #include "common/core/error.hpp"
 #include "common/core/lists.hpp"
 #include "common/core/units.hpp"
+#include "results/resume.hpp"
 
 namespace rackproof {
 namespace {
@@ -132,6 +134,10 @@ RunOptions check_run_arguments(const RunArguments& arguments, const std::vector<
   options.time_budget =
       arguments.time_budget.empty() ? profile_budget : parse_duration(arguments.time_budget, "--time-budget");
   if (options.time_budget <= 0.0) throw usage_error("--time-budget: must be more than 0s");
+  if (!arguments.wall_time.empty()) {
+    options.wall_time = parse_duration(arguments.wall_time, "--wall-time");
+    if (options.wall_time < 1.0) throw usage_error("--wall-time: must be at least 1s");
+  }
   options.relative_half_width = parse_percent(arguments.precision, "--precision");
   if (arguments.threads < 0 || arguments.threads > 4096) throw usage_error("--threads: must be from 0 to 4096");
   options.threads = arguments.threads;
@@ -141,6 +147,15 @@ RunOptions check_run_arguments(const RunArguments& arguments, const std::vector<
   options.max_samples = arguments.max_samples;
   if (arguments.out_given && arguments.out.empty()) throw usage_error("--out: needs the name of a file");
   options.out = arguments.out;
+  options.resume = arguments.resume;
+  if (arguments.resume_given) {
+    const std::filesystem::path path = results::resumed_path(arguments.resume);
+    if (arguments.out_given && path != std::filesystem::path(arguments.out)) {
+      throw usage_error(
+          fmt::format("--resume: goes on in {}; leave --out out, or name the same file", printable(path.string())));
+    }
+    options.out = path.string();
+  }
   options.force = arguments.force;
   options.labels = parse_labels(arguments.labels);
   return options;

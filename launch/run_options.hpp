@@ -25,10 +25,13 @@ struct RunArguments {
   std::string collective_backends = "auto";
   std::string hang_timeout = "120s";  ///< `run` alone
   std::string time_budget;
+  std::string wall_time;  ///< `run` alone
+  std::string resume;     ///< `run` alone
   std::string precision = "1%";
   std::string progress = "auto";
   std::string out;
   bool out_given = false;
+  bool resume_given = false;
   std::vector<std::string> labels;
   int threads = 0;
   int max_samples = 1024;
@@ -49,12 +52,14 @@ struct RunOptions {
   double time_budget = 0.0;          ///< s
   double relative_half_width = 0.0;  ///< of the 95 % interval of the median
   double hang_timeout = 0.0;         ///< s
+  double wall_time = 0.0;            ///< s from the start of the process; 0: not given
   int threads = 0;
   int max_samples = 0;
   ProgressMode progress = ProgressMode::automatic;
   StartMode start = StartMode::automatic;   ///< of a collective's samples
   bool shuffled = true;                     ///< cases run in another order than listed
   std::optional<std::uint64_t> order_seed;  ///< of the shuffle; none: to be drawn, and then the same on all ranks
+  std::string resume;                       ///< file to go on with; empty: none
   std::string out;                          ///< empty: named after host and time
   bool force = false;
   std::map<std::string, std::string> labels;

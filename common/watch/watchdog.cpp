@@ -340,7 +340,6 @@ struct Watchdog::State {
   std::atomic<double> abort_at{0.0};
   std::atomic<int> abort_code{0};
   std::atomic<bool> stopping{false};
-  std::atomic<double> used{0.0};
   int wake;
   std::optional<StackAnswer> answer;
   std::thread thread;
@@ -387,13 +386,7 @@ bool Watchdog::State::nap(double seconds) {
 void Watchdog::State::run() {
   (void)::pthread_setname_np(::pthread_self(), "watchdog");
   leave_the_processor();
-  while (!nap(interval)) {
-    tick(ProgressWord::now());
-    timespec time{};
-    if (::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0) {
-      used = static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-    }
-  }
+  while (!nap(interval)) tick(ProgressWord::now());
   say_goodbye();
 }
 
@@ -701,7 +694,5 @@ void Watchdog::expect_end(ExitCode code) noexcept {
   state_->abort_code = static_cast<int>(code);
   state_->abort_at = ProgressWord::now() + time_to_abort;
 }
-
-double Watchdog::cpu_seconds() const noexcept { return state_->used.load(); }
 
 }  // namespace rackproof::watch

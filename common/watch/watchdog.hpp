@@ -39,8 +39,6 @@ class Watchdog {
   /// This rank ends the job for an error of its own: where what it calls for that hangs, the watchdog ends the process
   /// with `code` some seconds later.
   void expect_end(ExitCode code) noexcept;
-  /// s of processor time that the thread of this process has used.
-  [[nodiscard]] double cpu_seconds() const noexcept;
 
  private:
   struct State;

@@ -1,5 +1,6 @@
 """A rank that stops, hangs or dies: named, the run ended, what was finished kept."""
 
+import json
 import os
 import re
 import signal
@@ -16,8 +17,7 @@ IS_OPEN_MPI = "mpich" not in cli.MPIEXEC[0]
 # Root in a container may lack the right to.
 CAN_NAME_HOSTS = subprocess.run(["unshare", "--uts", "hostname", "node1"], capture_output=True, check=False).returncode == 0
 # Some twenty short cases, so that a run is in one of them at any moment.
-CASES = ("--benchmark_filter=^allreduce/f32/.*out-of-place", "--max-message-size", "1MiB", "--max-samples", "100",
-         "--progress", "always")
+CASES = ("--benchmark_filter=^allreduce/f32/.*out-of-place", "--max-message-size", "1MiB", "--max-samples", "100")
 
 
 def process_state(pid):
@@ -35,7 +35,8 @@ class Job:
         self.log = folder / "log"
         self.out = folder / "x.h5"
         command = [*cli.MPIEXEC, *launcher] + ([] if launcher else ["-n", str(ranks)])
-        command += [str(cli.RACKPROOF), "run", *map(str, arguments), "--out", str(self.out)]
+        command += [str(cli.RACKPROOF), "run", *map(str, arguments), "--progress", "always", "--out",
+                    str(self.out)]
         with open(self.log, "wb") as stderr, open(folder / "stdout", "wb") as stdout:
             self.process = subprocess.Popen(command, stdout=stdout, stderr=stderr, env=cli.environment(),
                                             start_new_session=True)
@@ -151,6 +152,85 @@ class OneNode(TestCase):
         # The launcher ends the others where it sees it first: mpirun by SIGTERM, with the signal for its exit code.
         self.assertIn(job.end(), (75, 128 + signal.SIGKILL, signal.SIGKILL), job.text())
         self.assert_kept(job, 2)
+
+
+class Resume(TestCase):
+    """A run that ended early, or was killed, goes on where it stopped."""
+    ARGUMENTS = (*CASES, "--time-budget", "4s")
+
+    def statuses(self, path):
+        import h5py
+        with h5py.File(path) as file:
+            suite = file["suites/allreduce"]
+            return dict(zip(suite["case"].asstr()[...], suite["status"][...]))
+
+    def times(self, path, name):
+        import h5py
+        with h5py.File(path) as file:
+            suite = file["suites/allreduce"]
+            return suite["time"][list(suite["case"].asstr()[...]).index(name)].tolist()
+
+    def launches(self, path):
+        import h5py
+        with h5py.File(path) as file:
+            return json.loads(file["provenance/resumed"][()])
+
+    def resume(self, out, *arguments, ranks=2):
+        return run("run", *self.ARGUMENTS, *arguments, "--resume", out, ranks=ranks)
+
+    def assert_completed(self, job):
+        resumed = self.resume(job.out)
+        self.assertEqual(resumed.returncode, 0, resumed.stderr)
+        self.assertEqual(set(self.statuses(job.out).values()), {1})
+        self.assertEqual([path.name for path in self.folder.glob("*.part*")], [])
+        launches = self.launches(job.out)
+        self.assertEqual(len(launches), 2)
+        self.assertEqual(launches[1]["hosts"], [socket.gethostname()])
+        self.assertRegex(launches[0]["interrupted"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        return launches
+
+    def test_signal_ends_the_run_after_a_case_and_resume_measures_the_rest(self):
+        job = self.start(*self.ARGUMENTS, ranks=2)
+        job.wait_for_case(3)
+        os.kill(job.ranks()[1], signal.SIGTERM)
+        self.assertEqual(job.end(), 75, job.text())
+        self.assert_line(job, "SIGTERM came", r"\d+ cases? ha(s|ve) not run", "--resume .*x.h5")
+        before = self.statuses(job.out)
+        self.assertLessEqual(set(before.values()), {0, 1})
+        self.assertGreaterEqual(list(before.values()).count(1), 2)
+        self.assertIn(0, before.values())
+        measured = next(name for name, status in before.items() if status == 1)
+        times = json.dumps(self.times(job.out, measured))
+
+        # Of another run: refused, and nothing touched.
+        for arguments, ranks, word in ((("--seed", "2"), 2, "seed is 1 there and 2 here"), ((), 3, "has 2 ranks and this run 3"),
+                                       (("--max-message-size", "64KiB"), 2, "max-message-size")):
+            with self.subTest(word=word):
+                self.assert_refused(self.resume(job.out, *arguments, ranks=ranks), 2, word)
+        self.assertEqual(self.statuses(job.out), before)
+
+        launches = self.assert_completed(job)
+        self.assertEqual(launches[0]["cases_kept"], list(before.values()).count(1))
+        self.assertEqual(json.dumps(self.times(job.out, measured)), times)
+        again = self.resume(job.out)
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertIn("every case in it has run", again.stderr)
+
+    def test_killed_run_is_completed(self):
+        job = self.start(*self.ARGUMENTS, ranks=2)
+        job.wait_for_case(3)
+        job.kill()
+        job.end()
+        self.assertFalse(job.out.exists())
+        self.assertGreaterEqual(self.assert_completed(job)[0]["cases_kept"], 2)
+
+    def test_wall_time_that_is_too_short_for_all_cases_ends_the_run_in_order(self):
+        out = self.folder / "x.h5"
+        # Ten minutes for ten cases: not one fits.
+        result = run("run", *self.ARGUMENTS[:-1], "10m", "--wall-time", "20s", "--resume", out, ranks=2)
+        self.assertEqual(result.returncode, 75, result.stderr)
+        self.assertIn("does not fit into what is left of the wall time: 10 cases have not run", result.stderr)
+        self.assertEqual(set(self.statuses(out).values()), {0})
 
 
 @unittest.skipUnless(IS_OPEN_MPI and CAN_NAME_HOSTS, "needs Open MPI's launch agent and the right to name hosts")
