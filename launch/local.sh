@@ -50,11 +50,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$root/build/release
 # shellcheck source=launch/packages.sh
 source "$root/launch/packages.sh"
+# shellcheck source=launch/mpirun.sh
+source "$root/launch/mpirun.sh"
 
-# Cores, not hardware threads, as far as this process may use them.
-usable=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
-cores=$(lscpu --parse=CORE,SOCKET | grep -v '^#' | sort -u | wc -l)
-cores=$((cores < usable ? cores : usable))
+cores=$(usable_cores)
 if [[ -z $ranks ]]; then
   ranks=$((cores > 2 ? cores : 2))
 fi
@@ -80,21 +79,7 @@ mapfile -t -O "${#options[@]}" options < <(mpi_options)
 ) || exit 1
 
 mpirun=$(sed -n 's/^MPIEXEC_EXECUTABLE:[A-Z]*=//p' "$build/CMakeCache.txt")
-launch=("$mpirun" -n "$ranks")
-flavour=$("$mpirun" --version 2>&1)
-case $flavour in
-  *"Open MPI"* | *OpenRTE* | *PRRTE*)
-    # --quiet: rackproof has said in one line what was wrong; mpirun need not say so again in ten.
-    launch+=(--quiet)
-    [[ $EUID -eq 0 ]] && launch+=(--allow-run-as-root)
-    [[ $ranks -gt $cores ]] && launch+=(--oversubscribe)
-    # A rank a core keeps its core; fewer ranks spread their threads over the cores.
-    if [[ $ranks -eq $cores ]]; then launch+=(--bind-to core); else launch+=(--bind-to none); fi
-    ;;
-  *HYDRA* | *MPICH*)
-    [[ $ranks -eq $cores ]] && launch+=(-bind-to core)
-    ;;
-esac
+mpirun_command "$mpirun" "$ranks" "$cores"
 # mpirun hands stderr on through a pipe, so that only this script knows whether somebody is looking.
 progress=()
 [[ -t 2 ]] && progress=(--progress always)

@@ -36,21 +36,6 @@ T choose(std::string_view option, const std::string& text, const std::vector<std
   throw usage_error(fmt::format("{}: '{}' is none of {}", option, printable(text), known));
 }
 
-double parse_percent(const std::string& text, std::string_view option) {
-  double value = 0.0;
-  if (text.size() > 1 && text.back() == '%') {
-    try {
-      std::size_t used = 0;
-      value = std::stod(text, &used);
-      if (used + 1 == text.size() && value > 0.0 && value <= 50.0) return value / 100.0;
-    } catch (const std::exception&) {
-      value = 0.0;
-    }
-  }
-  throw usage_error(
-      fmt::format("{}: '{}' is no share between 0% and 50%, such as 1% or 0.5%", option, printable(text)));
-}
-
 std::map<std::string, std::string> parse_labels(const std::vector<std::string>& labels) {
   std::map<std::string, std::string> result;
   for (const std::string& label : labels) {
@@ -138,7 +123,7 @@ RunOptions check_run_arguments(const RunArguments& arguments, const std::vector<
     options.wall_time = parse_duration(arguments.wall_time, "--wall-time");
     if (options.wall_time < 1.0) throw usage_error("--wall-time: must be at least 1s");
   }
-  options.relative_half_width = parse_percent(arguments.precision, "--precision");
+  options.relative_half_width = parse_percent(arguments.precision, "--precision", 0.5);
   if (arguments.threads < 0 || arguments.threads > 4096) throw usage_error("--threads: must be from 0 to 4096");
   options.threads = arguments.threads;
   if (arguments.max_samples < 3 || arguments.max_samples > 1'000'000) {

@@ -60,15 +60,16 @@ struct NamedLibrary {
   std::string_view file;
   std::string_view name;
 };
-constexpr std::array<NamedLibrary, 9> named_libraries{{{"libmpi.", "MPI"},
-                                                       {"libmpich.", "MPICH"},
-                                                       {"libdnnl.", "oneDNN"},
-                                                       {"libopenblas", "OpenBLAS"},
-                                                       {"libcublasLt.", "cuBLASLt"},
-                                                       {"libcudart.", "CUDA runtime"},
-                                                       {"libnccl.", "NCCL"},
-                                                       {"libgomp.", "libgomp"},
-                                                       {"libhdf5", "HDF5"}}};
+constexpr std::array<NamedLibrary, 10> named_libraries{{{"libmpi.", "MPI"},
+                                                        {"libmpich.", "MPICH"},
+                                                        {"libdnnl.", "oneDNN"},
+                                                        {"libopenblas", "OpenBLAS"},
+                                                        {"libblis", "BLIS"},
+                                                        {"libcublasLt.", "cuBLASLt"},
+                                                        {"libcudart.", "CUDA runtime"},
+                                                        {"libnccl.", "NCCL"},
+                                                        {"libgomp.", "libgomp"},
+                                                        {"libhdf5", "HDF5"}}};
 
 /// "Open MPI v4.1.4, package: ..." -> "Open MPI v4.1.4"; "2.6.3" -> "NAME 2.6.3".
 std::string short_version(std::string_view name, std::string_view version) {

@@ -92,6 +92,16 @@ std::int64_t parse_integer(std::string_view text, std::string_view what, std::in
   return value;
 }
 
+double parse_percent(std::string_view text, std::string_view what, double high) {
+  static constexpr std::array<Unit, 1> units{{{"%", 0.01}}};
+  double value = 0.0;
+  if (!split(text, units, value) || !(value > 0.0) || value > high) {
+    throw usage_error(fmt::format("{}: '{}' is no share between 0% and {:.0f}%, such as 1% or 0.5%", what,
+                                  printable(text), 100.0 * high));
+  }
+  return value;
+}
+
 std::string format_bytes(double bytes) {
   static constexpr std::array<std::string_view, 5> names{"B", "KiB", "MiB", "GiB", "TiB"};
   std::size_t i = 0;

@@ -21,6 +21,9 @@ namespace rackproof {
 [[nodiscard]] std::int64_t parse_integer(std::string_view text, std::string_view what, std::int64_t low,
                                          std::int64_t high);
 
+/// "1%", "0.5%": a share above 0 and up to `high`. Returns 0.01, 0.005. Throws Error (usage).
+[[nodiscard]] double parse_percent(std::string_view text, std::string_view what, double high);
+
 /// 67108864 -> "64 MiB", 8 -> "8 B", 1536 -> "1.5 KiB".
 [[nodiscard]] std::string format_bytes(double bytes);
 

@@ -10,10 +10,10 @@
 #include <iterator>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <utility>
 
 #include "common/core/error.hpp"
+#include "common/stats/multiple_testing.hpp"
 #include "common/stats/order_statistics.hpp"
 
 namespace rackproof::stats {
@@ -301,7 +301,7 @@ class Judge {
       least = std::max(least, std::max(between, within) * tail_quantile(rate, freedom));
     }
     verdict_.least_endpoint = std::max(options_.endpoint_floor, std::expm1(least));
-    const std::vector<double> adjusted = adjusted_p_values(p_values);
+    const std::vector<double> adjusted = benjamini_hochberg(p_values);
     for (std::size_t i = 0; i < numbers.size(); ++i) {
       const double effect = fit_.effect[at(numbers[i])];
       if (adjusted[i] > options_.false_discovery_rate || effect <= std::log1p(options_.endpoint_floor)) continue;
@@ -336,7 +336,7 @@ class Judge {
       residuals.push_back(median_of_residuals(planned_, link.planned));
       p_values.push_back(upper_tail(residuals.back() / fit_.noise, std::max(fit_.freedom, least_suspicion_freedom)));
     }
-    const std::vector<double> adjusted = adjusted_p_values(p_values);
+    const std::vector<double> adjusted = benjamini_hochberg(p_values);
     if (!measured.empty()) {
       const double rate = options_.suspicion_rate / static_cast<double>(measured.size());
       const double z = tail_quantile(rate, std::max(fit_.freedom, least_suspicion_freedom));
@@ -357,7 +357,7 @@ class Judge {
   void judge_repeated(const std::vector<const Link*>& chosen) {
     std::vector<double> p_values;
     for (const Link* const link : chosen) p_values.push_back(p_of_repetitions(*link));
-    const std::vector<double> adjusted = adjusted_p_values(p_values);
+    const std::vector<double> adjusted = benjamini_hochberg(p_values);
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       const double residual = median_of_residuals(again_, chosen[i]->again);
       SlowPart part = part_of(*chosen[i], residual, 1.0 - adjusted[i]);
@@ -485,20 +485,6 @@ class Judge {
 };
 
 }  // namespace
-
-std::vector<double> adjusted_p_values(std::span<const double> p_values) {
-  std::vector<std::size_t> order(p_values.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p_values[a] > p_values[b]; });
-  std::vector<double> adjusted(p_values.size());
-  const auto n = static_cast<double>(p_values.size());
-  double smallest = 1.0;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    smallest = std::min(smallest, p_values[order[i]] * n / (n - static_cast<double>(i)));
-    adjusted[order[i]] = smallest;
-  }
-  return adjusted;
-}
 
 std::vector<std::pair<int, int>> pairs_to_repeat(const PairVerdict& verdict, std::span<const PairTime> pairs) {
   struct Candidate {

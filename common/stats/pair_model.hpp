@@ -110,7 +110,4 @@ inline constexpr int repetitions_needed = 3;
 [[nodiscard]] double log_excess(const PairVerdict& verdict, std::span<const PairTime> pairs, const PairOptions& options,
                                 int a, int b, double seconds);
 
-/// Adjusted p-values of Benjamini and Hochberg: the smallest rate of false discoveries at which each would be rejected.
-[[nodiscard]] std::vector<double> adjusted_p_values(std::span<const double> p_values);
-
 }  // namespace rackproof::stats

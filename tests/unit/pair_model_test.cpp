@@ -352,12 +352,5 @@ TEST(PairModel, slow_pairs_between_two_nodes_are_blamed_as_their_link) {
   EXPECT_EQ(verdict.blamed.front().b, 6);
 }
 
-TEST(AdjustedPValues, are_those_of_benjamini_and_hochberg) {
-  const std::vector<double> p{0.01, 0.04, 0.03, 0.005};
-  EXPECT_THAT(adjusted_p_values(p), ElementsAre(testing::DoubleNear(0.02, 1e-12), testing::DoubleNear(0.04, 1e-12),
-                                                testing::DoubleNear(0.04, 1e-12), testing::DoubleNear(0.02, 1e-12)));
-  EXPECT_THAT(adjusted_p_values({}), IsEmpty());
-}
-
 }  // namespace
 }  // namespace rackproof::stats
