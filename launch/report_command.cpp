@@ -2,9 +2,12 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "launch/commands.hpp"
-#include "results/output_file.hpp"
+#include "launch/guarded.hpp"
 #include "results/report.hpp"
 
 namespace rackproof {
@@ -17,6 +20,7 @@ struct ReportState {
   std::string title;
   bool force = false;
   bool allow_fake = false;
+  GuardOptions guard;
 };
 
 ExitCode write_report(const ReportState& state) {
@@ -25,11 +29,14 @@ ExitCode write_report(const ReportState& state) {
   options.baseline.assign(state.baseline.begin(), state.baseline.end());
   options.title = state.title;
   options.allow_fake = state.allow_fake;
-  results::OutputFile out(state.out, state.force);
-  out.write(results::report_page(options));
-  out.commit();
+  std::vector<std::filesystem::path> all = options.files;
+  all.insert(all.end(), options.baseline.begin(), options.baseline.end());
+  const ExitCode code = write_guarded(state.guard.read(std::move(all)), state.out, state.force, [&](const Emit& emit) {
+    emit(results::report_page(options));
+    return ExitCode::pass;
+  });
   fmt::print(stderr, "Wrote {}\n", state.out);
-  return ExitCode::pass;
+  return code;
 }
 
 }  // namespace
@@ -39,10 +46,11 @@ void add_report_command(CLI::App& app, CommandLine& command_line) {
   auto state = std::make_shared<ReportState>();
   command->add_option("FILE", state->files, "Result files: launches on one machine")->required();
   command->add_option("-o,--out", state->out, "The page, such as report.html")->required();
-  command->add_option("--baseline", state->baseline, "Result files of launches to compare with");
+  command->add_option("--baseline", state->baseline, "Result files of launches to draw beside them");
   command->add_option("--title", state->title, "Heading of the page; default: the name of the first host");
   command->add_flag("--force", state->force, "Replace an existing page");
   command->add_flag("--allow-fake", state->allow_fake, "Judge and compare files that were made with a fake device");
+  add_guard_options(*command, state->guard);
   command->footer(
       "The page needs nothing but itself: mail it, print it, open it offline. Charts are drawn by gnuplot.\n"
       "The exit code says whether the page was written; 'rackproof accept' and 'compare' have verdicts in theirs.\n"

@@ -62,7 +62,7 @@ std::string report_page(const ReportOptions& options) {
   ChartSheet charts;
   // In the order of the page.
   const std::vector<Section> sections{{"tables", "Cases", case_section(data)},
-                                      {"ranks", "Ranks against each other", rank_section(data, charts)},
+                                      {"ranks", "Ranks", rank_section(data, charts)},
                                       {"pairs", "Links", pair_section(data, charts)},
                                       {"roofline", "Roofline", roofline_section(data, charts)},
                                       {"tokens", "Tokens explained", tokens_section(data, charts)},

@@ -10,7 +10,6 @@ namespace rackproof::results {
 struct ReportOptions {
   std::vector<std::filesystem::path> files;     ///< launches of the same machine, at least one
   std::vector<std::filesystem::path> baseline;  ///< launches to compare them with; may be none
-  std::filesystem::path limits{};               ///< of the acceptance; empty: none
   std::string title{};                          ///< empty: made of the labels and host names
   bool allow_fake = false;                      ///< judge and compare files that were made with a fake device
 };

@@ -8,6 +8,7 @@
 #include "common/core/units.hpp"
 #include "common/stats/order_statistics.hpp"
 #include "results/html.hpp"
+#include "results/links.hpp"
 #include "results/report/sections.hpp"
 
 namespace rackproof::results {
@@ -18,30 +19,29 @@ constexpr std::size_t most_figures = 4;  ///< of a case
 /// Up to so many ranks, all samples of a case are read for its interval.
 constexpr std::size_t most_ranks_for_interval = 64;
 
-/// Cases whose figures are the same.
+/// Cases that share a table: the figures of one are among those of the other, so that no table is full of holes.
 struct CaseGroup {
   std::string suite;
   std::vector<FigureHeader> figures;
   std::vector<const ReportCase*> cases;
 };
 
-bool same_figures(const std::vector<FigureHeader>& one, const std::vector<FigureHeader>& other) {
-  return std::equal(one.begin(), one.end(), other.begin(), other.end(),
-                    [](const FigureHeader& a, const FigureHeader& b) { return a.name == b.name; });
+const FigureHeader* figure_named(const std::vector<FigureHeader>& figures, std::string_view name) {
+  const auto found =
+      std::find_if(figures.begin(), figures.end(), [&](const auto& figure) { return figure.name == name; });
+  return found == figures.end() ? nullptr : &*found;
+}
+
+bool has_all_figures(const std::vector<FigureHeader>& all, const std::vector<FigureHeader>& some) {
+  return std::all_of(some.begin(), some.end(),
+                     [&](const FigureHeader& figure) { return figure_named(all, figure.name) != nullptr; });
 }
 
 bool is_listed(const ReportData& data, const ReportCase& one) {
   // Meetings of pairs are shown as a matrix; those about which something is to be said are listed.
   const Status status = data.status(one);
   const bool quiet = status == Status::passed || status == Status::skipped || status == Status::not_run;
-  for (std::size_t r = 0; r < data.runs.size(); ++r) {
-    if (!one.at[r]) continue;
-    const SuiteHeader& suite = data.runs[r].run().suites[one.at[r]->suite];
-    const ParameterValue* const direction = data.runs[r].header(*one.at[r]).parameters.find(schema::direction);
-    const bool meets = suite.pairs && direction != nullptr && !rackproof::to_string(*direction).empty();
-    return !meets || !quiet;
-  }
-  return true;
+  return !quiet || !is_pair_case(data.header(one));
 }
 
 std::vector<CaseGroup> case_groups(const ReportData& data) {
@@ -50,9 +50,10 @@ std::vector<CaseGroup> case_groups(const ReportData& data) {
     if (!is_listed(data, one)) continue;
     const std::vector<FigureHeader>& figures = data.header(one).figures;
     auto group = std::find_if(groups.begin(), groups.end(), [&](const CaseGroup& g) {
-      return g.suite == one.suite && same_figures(g.figures, figures);
+      return g.suite == one.suite && (has_all_figures(g.figures, figures) || has_all_figures(figures, g.figures));
     });
     if (group == groups.end()) group = groups.insert(groups.end(), CaseGroup{one.suite, figures, {}});
+    if (group->figures.size() < figures.size()) group->figures = figures;
     group->cases.push_back(&one);
   }
   return groups;
@@ -100,6 +101,13 @@ std::string status_badge(Status status) {
   return fmt::format("<span class=\"badge {}\">{}</span>", kind, html_text(to_string(status)));
 }
 
+bool ended_on_budget(const ReportData& data, const ReportCase& one) {
+  for (std::size_t r = 0; r < data.runs.size(); ++r) {
+    if (one.at[r] && data.runs[r].outcome(*one.at[r]).stop_reason == StopReason::budget) return true;
+  }
+  return false;
+}
+
 HtmlTable::Cell samples_cell(const ReportData& data, const ReportCase& one) {
   double all = 0.0;
   for (std::size_t r = 0; r < data.runs.size(); ++r) {
@@ -107,7 +115,8 @@ HtmlTable::Cell samples_cell(const ReportData& data, const ReportCase& one) {
     const auto& samples = data.runs[r].of(*one.at[r]).samples;
     if (!samples.empty()) all += *std::max_element(samples.begin(), samples.end());
   }
-  return HtmlTable::Cell::number(all > 0.0 ? fmt::format("{:.0f}", all) : "-", all);
+  return HtmlTable::Cell::number(all > 0.0 ? fmt::format("{:.0f}{}", all, ended_on_budget(data, one) ? "~" : "") : "-",
+                                 all);
 }
 
 /// "+4.1 % @12": by how much the slowest rank lags behind the typical one.
@@ -130,7 +139,6 @@ std::string remark(const ReportData& data, const ReportCase& one) {
     const std::string& skipped = data.runs[r].header(*one.at[r]).skip_reason;
     if (!outcome.message.empty()) return outcome.message;
     if (!skipped.empty()) return skipped;
-    if (outcome.stop_reason == StopReason::budget) return "ended on its budget";
   }
   return {};
 }
@@ -170,14 +178,18 @@ std::string table_of(const ReportData& data, const CaseGroup& group) {
                                        HtmlTable::Cell::number(format_duration(time), time),
                                        uncertainty(data, *one)};
     for (std::size_t f = 0; f < figures; ++f) {
-      const double value = time > 0.0 ? data.header(*one).figures[f].value(time) : std::nan("");
-      cells.push_back(HtmlTable::Cell::number(format_number(value), value));
+      const FigureHeader* const figure = figure_named(data.header(*one).figures, group.figures[f].name);
+      const double value = figure != nullptr && time > 0.0 ? figure->value(time) : std::nan("");
+      cells.push_back(HtmlTable::Cell::number(figure == nullptr ? "" : format_number(value), value));
     }
     if (with_slowest) cells.push_back(slowest_cell(data, *one));
     if (with_remark) cells.push_back(HtmlTable::Cell::text(remark(data, *one)));
     table.add_row(std::move(cells), status == Status::failed || status == Status::error ? "bad" : "");
   }
   std::string out = table.render();
+  if (std::any_of(shown.begin(), shown.end(), [&](const ReportCase* one) { return ended_on_budget(data, *one); })) {
+    out += "<p class=\"note\">~ sampling ended on its budget, before the median was known as well as wanted</p>\n";
+  }
   if (shown.size() < group.cases.size()) {
     out += fmt::format("<p class=\"note\">{} more are in the file; what is not PASSED comes first.</p>\n",
                        group.cases.size() - shown.size());

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/stats/order_statistics.hpp"
+#include "results/links.hpp"
 
 namespace rackproof::results {
 namespace {
@@ -20,7 +21,7 @@ ReportRun read_run(const ResultFile& file) {
     auto& cases = run.medians.emplace_back();
     for (std::size_t c = 0; c < suites[s].cases.size(); ++c) {
       // Pairs are judged as series, by links.hpp.
-      const bool wanted = is_measured(file.outcome(s, c)) && !suites[s].pairs;
+      const bool wanted = is_measured(file.outcome(s, c)) && !(suites[s].pairs && is_pair_case(suites[s].cases[c]));
       cases.push_back(wanted ? medians(file, s, c) : CaseMedians{std::nan(""), {}, {}});
     }
   }
@@ -125,11 +126,8 @@ std::vector<double> ReportData::rank_times(const ReportCase& one) const {
 }
 
 bool ReportData::is_of_ranks(const ReportCase& one) const {
-  if (header(one).collective) return false;
-  for (std::size_t r = 0; r < runs.size(); ++r) {
-    if (one.at[r] && runs[r].run().suites[one.at[r]->suite].pairs) return false;
-  }
-  return true;
+  const CaseHeader& which = header(one);
+  return !which.collective && !is_pair_case(which);
 }
 
 ReportData read_runs(std::span<const std::filesystem::path> files, std::span<const std::filesystem::path> baseline) {

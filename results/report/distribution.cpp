@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "common/core/units.hpp"
 #include "common/stats/order_statistics.hpp"
@@ -108,15 +109,16 @@ EcdfChart chart_of(const ReportData& data, const ReportCase& one) {
   return chart;
 }
 
-/// Where the axis ends: far tails would squeeze everything else.
+/// Where the axis ends: far tails would squeeze everything else, and are told in the caption.
 std::pair<double, double> range_of_lines(const std::vector<EcdfLine>& lines) {
-  double low = lines.front().times.front();
+  double low = std::numeric_limits<double>::infinity();
   double high = 0.0;
   for (const EcdfLine& line : lines) {
-    const double p05 = stats::quantile(line.times, 0.05);
-    const double p95 = stats::quantile(line.times, 0.95);
-    low = std::min(low, line.times.front());
-    high = std::max(high, std::min(line.times.back(), p95 + (p95 - p05)));
+    const double first = stats::quantile(line.times, 0.25);
+    const double third = stats::quantile(line.times, 0.75);
+    const double reach = std::max(5.0 * (third - first), 0.02 * third);
+    low = std::min(low, std::max(line.times.front(), first - reach));
+    high = std::max(high, std::min(line.times.back(), third + reach));
   }
   const double pad = std::max(0.03 * (high - low), 1e-3 * high);
   return {std::max(0.0, low - pad), high + pad};

@@ -156,7 +156,7 @@ std::string pair_section(const ReportData& data, ChartSheet& charts) {
     for (const LinkSeries* series : series_to_show(all)) tiles += draw_pairs(*series, charts);
     if (tiles.empty()) continue;
     out +=
-        "<p>Time of each pair over the median of its kind: inside a node, or between nodes. White: did not meet.</p>" +
+        "<p>Time of each pair over the median of its kind: inside a node, or between nodes. Empty: did not meet.</p>" +
         heat_legend(pair_step, "faster", "slower") + "<div class=\"tiles\">\n" + tiles + "</div>\n";
     const std::string words = link_verdicts(file, all);
     if (!words.empty()) out += "<pre class=\"words\">" + html_lines(words, 20'000) + "</pre>\n";

@@ -10,7 +10,7 @@
 
 namespace rackproof::results {
 
-/// The verdict in a word, how it came about, and the parts at fault with the evidence.
+/// The verdict in a word, and how it came about.
 [[nodiscard]] std::string verdict_section(const ReportData& data, const ReportOptions& options);
 /// Every case in a table that can be sorted.
 [[nodiscard]] std::string case_section(const ReportData& data);

@@ -153,7 +153,14 @@ Case make_case(const Plan& plan, std::int64_t tp, std::int64_t dp, const Platfor
                        {"batch", plan.batch},
                        {"prompt", prefill ? plan.length : 0},
                        {"context", prefill ? 0 : plan.length},
-                       {"sampling", describe(plan.sampling)}};
+                       {"sampling", describe(plan.sampling)},
+                       {"layers", plan.shape.layers},
+                       {"hidden", plan.shape.hidden},
+                       {"heads", plan.shape.heads},
+                       {"kv_heads", plan.shape.kv_heads},
+                       {"head_dim", plan.shape.head_dim},
+                       {"ffn", plan.shape.ffn},
+                       {"vocabulary", plan.shape.vocabulary}};
   result.collective = tp * dp > 1;
   result.work.flop =
       (prefill ? prefill_flop(plan.shape, plan.batch, length) : decode_flop(plan.shape, plan.batch, depth)) / ranks;
