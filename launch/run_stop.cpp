@@ -1,10 +1,9 @@
 #include "launch/run_stop.hpp"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <csignal>
 #include <limits>
 #include <string_view>
 
