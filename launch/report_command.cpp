@@ -46,7 +46,7 @@ void add_report_command(CLI::App& app, CommandLine& command_line) {
   auto state = std::make_shared<ReportState>();
   command->add_option("FILE", state->files, "Result files: launches on one machine")->required();
   command->add_option("-o,--out", state->out, "The page, such as report.html")->required();
-  command->add_option("--baseline", state->baseline, "Result files of launches to draw beside them");
+  command->add_option("--baseline", state->baseline, "Result files of launches to compare with");
   command->add_option("--title", state->title, "Heading of the page; default: the name of the first host");
   command->add_flag("--force", state->force, "Replace an existing page");
   command->add_flag("--allow-fake", state->allow_fake, "Judge and compare files that were made with a fake device");

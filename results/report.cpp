@@ -61,7 +61,8 @@ std::string report_page(const ReportOptions& options) {
   const ReportData data = read_runs(options.files, options.baseline);
   ChartSheet charts;
   // In the order of the page.
-  const std::vector<Section> sections{{"tables", "Cases", case_section(data)},
+  const std::vector<Section> sections{{"comparison", "Against the baseline", comparison_section(options, charts)},
+                                      {"tables", "Cases", case_section(data)},
                                       {"ranks", "Ranks", rank_section(data, charts)},
                                       {"pairs", "Links", pair_section(data, charts)},
                                       {"roofline", "Roofline", roofline_section(data, charts)},

@@ -12,6 +12,8 @@ namespace rackproof::results {
 
 /// The verdict in a word, and how it came about.
 [[nodiscard]] std::string verdict_section(const ReportData& data, const ReportOptions& options);
+/// Launches against the baseline; empty where there is none. Throws Error as compare() does.
+[[nodiscard]] std::string comparison_section(const ReportOptions& options, ChartSheet& charts);
 /// Every case in a table that can be sorted.
 [[nodiscard]] std::string case_section(const ReportData& data);
 /// Of every case, which share of the samples (or of many ranks) took at most how long.

@@ -206,6 +206,19 @@ TEST(ReportPage, of_several_launches_shows_how_they_spread) {
   EXPECT_THAT(page, HasSubstr("a.h5"));
 }
 
+TEST(ReportPage, against_a_baseline_has_a_call_for_every_case) {
+  const TemporaryFolder folder;
+  ReportOptions options;
+  options.files = {write_example(folder / "new.h5")};
+  RunHeader other = example_header();
+  other.run_id = "4f0c1d3e-5b1f-4c1e-9d53-0d8f5e2f7a11";
+  options.baseline = {write_example(folder / "old.h5", other)};
+  const std::string page = report_page(options);
+  EXPECT_THAT(page, HasSubstr("Ratio of times with 95 % intervals"));
+  EXPECT_THAT(page, HasSubstr("Every case, launches against the baseline"));
+  EXPECT_THAT(page, HasSubstr("INCONCLUSIVE")) << "one launch a side decides nothing";
+}
+
 /// Many ranks on nodes of 8, two cases; rank 1234 takes 20 % longer.
 RunHeader large_header(int ranks) {
   RunHeader header = example_header();
