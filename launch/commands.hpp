@@ -24,6 +24,7 @@ void add_list_command(CLI::App& app, CommandLine& command_line);
 void add_info_command(CLI::App& app, CommandLine& command_line);
 void add_show_command(CLI::App& app, CommandLine& command_line);
 void add_network_command(CLI::App& app, CommandLine& command_line);
+void add_accept_command(CLI::App& app, CommandLine& command_line);
 void add_report_command(CLI::App& app, CommandLine& command_line);
 void add_compare_command(CLI::App& app, CommandLine& command_line);
 void add_recover_command(CLI::App& app, CommandLine& command_line);

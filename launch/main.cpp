@@ -45,6 +45,7 @@ int run(int argc, char** argv) {
   rackproof::add_info_command(app, command_line);
   rackproof::add_show_command(app, command_line);
   rackproof::add_network_command(app, command_line);
+  rackproof::add_accept_command(app, command_line);
   rackproof::add_report_command(app, command_line);
   rackproof::add_compare_command(app, command_line);
   rackproof::add_recover_command(app, command_line);

@@ -105,6 +105,8 @@ class Runner {
     rule.max_samples = options_.max_samples;
     rule.min_samples = std::min(rule.min_samples, rule.max_samples);
     rule.budget = share;
+    rule.plan = bounds_.limits.plan;
+    rule.limits = bounds_.limits.of(row.suite_index, row.row);
     CaseResult result;
     parts_.watchdog.progress().begin_case(static_cast<std::uint32_t>(next_ + 1));
     parts_.context.session = sessions_.at(row.suite_index).get();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "launch/run_case.hpp"
+#include "launch/run_limits.hpp"
 #include "launch/run_options.hpp"
 #include "launch/run_progress.hpp"
 #include "launch/run_resume.hpp"
@@ -22,6 +23,7 @@ struct RunBounds {
   double end = std::numeric_limits<double>::infinity();  ///< s of the clock of the run; rank 0's counts
   std::function<int()> stop_signal;                      ///< the number of one that has come to this rank; 0: none
   EarlierCases earlier;
+  RunLimits limits;  ///< with which a case ends when its verdict is certain
 };
 
 /// How it went.

@@ -12,7 +12,7 @@
 
 #include "common/core/consequence.hpp"
 #include "common/core/error.hpp"
-#include "common/measure/digest_vote.hpp"
+#include "common/stats/digest_vote.hpp"
 #include "common/stats/order_statistics.hpp"
 
 namespace rackproof {

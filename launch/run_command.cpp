@@ -24,6 +24,7 @@
 #include "launch/commands.hpp"
 #include "launch/run_benchmarks.hpp"
 #include "launch/run_header.hpp"
+#include "launch/run_limits.hpp"
 #include "launch/run_options.hpp"
 #include "launch/run_progress.hpp"
 #include "launch/run_resume.hpp"
@@ -160,12 +161,14 @@ std::string joined(const std::vector<std::string>& arguments) {
 
 std::string default_file_name() { return fmt::format("rackproof-{}-{}.h5", host_name(), compact_utc_timestamp()); }
 
-std::string closing_words(const std::string& file) {
-  return fmt::format(
+std::string closing_words(const std::string& file, const std::string& limits) {
+  std::string text = fmt::format(
       "Wrote {0}\n"
       "  rackproof show {0}                    the tables again\n"
       "  rackproof show {0} --ranks            one row a rank; --case REGEX selects\n",
       file);
+  if (!limits.empty()) text += fmt::format("  rackproof accept {} --limits {}   the verdict\n", file, limits);
+  return text;
 }
 
 void list_names(const std::vector<SelectedSuite>& selected) {
@@ -281,6 +284,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
   mpi::agree(world, [&] {
     header = make_run_header(world, platform, *device, collectives, options, planned, command_line.arguments, notices);
   });
+  const RunLimits limits = make_run_limits(world, options.limits, header);
   header.telemetry = telemetry.columns();
   header.telemetry_ticks = RunTelemetry::ticks();
   std::optional<results::Writer> writer;
@@ -305,7 +309,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
   const RunParts parts{world,        global_clock, gatherer, context, writer ? &*writer : nullptr,
                        header.ranks, telemetry,    watchdog};
   const RunBounds bounds{end_of_this_run(began, options.wall_time), StopSignals::received,
-                         resumes ? resumption->earlier_cases(world) : EarlierCases()};
+                         resumes ? resumption->earlier_cases(world) : EarlierCases(), limits};
   const RunOutcome outcome = run_cases(parts, options, flags, planned, bounds, progress);
   progress.clear();
   watchdog.progress().enter(Phase::closing_file, true);
@@ -315,7 +319,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
     if (!writer) return;
     writer->finish();
     if (flags.format.empty()) fmt::print("{}", results::show(writer->path()));
-    fmt::print(stderr, "{}", closing_words(writer->path().string()));
+    fmt::print(stderr, "{}", closing_words(writer->path().string(), options.limits));
     if (outcome.ended_early.empty()) return;
     fmt::print(stderr, "rackproof: {}\n", early_end_words(outcome, writer->path().string()));
   });
@@ -380,6 +384,10 @@ void add_run_command(CLI::App& app, CommandLine& command_line) {
                    "Of the cases: shuffled (anew in each launch), listed, or the number of a shuffle to repeat (a file "
                    "has it in its configuration)")
       ->capture_default_str();
+  command->add_option(
+      "--limits", arguments.limits,
+      "FILE.toml or a name, as of 'rackproof accept': a case ends, too, when it is certain on which side of "
+      "its limits every device is");
   command->add_option("--out,-o", arguments.out, "Result file (default: rackproof-HOST-TIME.h5)")
       ->each([&arguments](const std::string& /*name*/) { arguments.out_given = true; });
   command

@@ -131,6 +131,7 @@ RunOptions check_run_arguments(const RunArguments& arguments, const std::vector<
   }
   options.max_samples = arguments.max_samples;
   if (arguments.out_given && arguments.out.empty()) throw usage_error("--out: needs the name of a file");
+  options.limits = arguments.limits;
   options.out = arguments.out;
   options.resume = arguments.resume;
   if (arguments.resume_given) {

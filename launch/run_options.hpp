@@ -29,6 +29,7 @@ struct RunArguments {
   std::string resume;     ///< `run` alone
   std::string precision = "1%";
   std::string progress = "auto";
+  std::string limits;
   std::string out;
   bool out_given = false;
   bool resume_given = false;
@@ -59,6 +60,7 @@ struct RunOptions {
   StartMode start = StartMode::automatic;   ///< of a collective's samples
   bool shuffled = true;                     ///< cases run in another order than listed
   std::optional<std::uint64_t> order_seed;  ///< of the shuffle; none: to be drawn, and then the same on all ranks
+  std::string limits;                       ///< a file or a name of limits; empty: none
   std::string resume;                       ///< file to go on with; empty: none
   std::string out;                          ///< empty: named after host and time
   bool force = false;

@@ -307,8 +307,8 @@ std::string name_of(const LinkSeries& series) {
   return fmt::format("{} {}", format_bytes(static_cast<double>(series.message_size)), series.direction);
 }
 
-/// Names the first node that has more ranks than hardware threads; empty where there is none, or the file does not
-/// tell.
+}  // namespace
+
 std::string crowded_node(const RunHeader& header) {
   const auto text = header.provenance.find("machines");
   if (text == header.provenance.end()) return {};
@@ -329,8 +329,6 @@ std::string crowded_node(const RunHeader& header) {
   }
   return {};
 }
-
-}  // namespace
 
 bool is_pair_case(const CaseHeader& which) {
   return text_of(which, schema::direction) != nullptr && text_of(which, schema::stage) != nullptr;
@@ -375,6 +373,12 @@ std::vector<LinkSeries> link_series(const ResultFile& file, std::size_t suite) {
   }
   return all;
 }
+
+std::string blame_text(const ResultFile& file, const LinkSeries& series, const stats::SlowPart& part) {
+  return blame_line(part, series, Names(file, series));
+}
+
+std::string series_name(const LinkSeries& series) { return name_of(series); }
 
 std::string link_table(const ResultFile& file, const std::vector<LinkSeries>& all) {
   std::vector<FigureHeader> figures;

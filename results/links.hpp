@@ -43,6 +43,16 @@ struct LinkSeries {
 /// True for a case in which ranks meet in pairs.
 [[nodiscard]] bool is_pair_case(const CaseHeader& which);
 
+/// What is held against one of the blamed parts of a series, or a suspect, in one line: "link rank 3 (...) <-> ...:
+/// takes 31 % longer than ...".
+[[nodiscard]] std::string blame_text(const ResultFile& file, const LinkSeries& series, const stats::SlowPart& part);
+/// "1 MiB both-ways".
+[[nodiscard]] std::string series_name(const LinkSeries& series);
+
+/// Names the first node that has more ranks than hardware threads, where the scheduler decides who is slow; empty where
+/// there is none, or the file does not tell.
+[[nodiscard]] std::string crowded_node(const RunHeader& header);
+
 /// A row a series, and the verdicts in words. Every line ends with a newline.
 [[nodiscard]] std::string link_table(const ResultFile& file, const std::vector<LinkSeries>& all);
 [[nodiscard]] std::string link_verdicts(const ResultFile& file, const std::vector<LinkSeries>& all);

@@ -546,7 +546,7 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
     if (statuses[i] < 0 || statuses[i] > static_cast<int>(Status::error)) {
       throw damage(fmt::format("{}status has the value {}", folder, statuses[i]));
     }
-    if (stop_reasons[i] < -1 || stop_reasons[i] > static_cast<int>(StopReason::max_samples)) {
+    if (stop_reasons[i] < -1 || stop_reasons[i] > static_cast<int>(StopReason::certain)) {
       throw damage(fmt::format("{}stop_reason has the value {}", folder, stop_reasons[i]));
     }
     results[i].status = static_cast<Status>(statuses[i]);

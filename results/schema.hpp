@@ -20,7 +20,7 @@ enum class Status : std::int8_t {
 };
 
 /// Why sampling stopped; the numbers are those of rackproof::StopReason. Stored as i1.
-enum class StopReason : std::int8_t { none = -1, converged = 0, budget = 1, max_samples = 2 };
+enum class StopReason : std::int8_t { none = -1, converged = 0, budget = 1, max_samples = 2, certain = 3 };
 
 /// Whose clock a case's `time` is from. Stored as i1.
 enum class Timer : std::int8_t { host = 0, device = 1 };

@@ -117,6 +117,17 @@ std::vector<DeviceRow> rows_of(const ResultFile& file) {
 
 }  // namespace
 
+std::vector<TelemetryRemark> telemetry_remarks(const ResultFile& file) {
+  std::vector<TelemetryRemark> remarks;
+  if (file.header().telemetry.empty()) return remarks;
+  for (const DeviceRow& row : rows_of(file)) {
+    if (!row.is_remarkable()) continue;
+    const bool uncorrected = row.errors.find("ecc_uncorrected") != std::string::npos;
+    remarks.push_back({row.rank, row.held_back, row.errors, uncorrected});
+  }
+  return remarks;
+}
+
 std::string telemetry_report(const ResultFile& file, std::size_t most_rows) {
   const RunHeader& header = file.header();
   std::vector<Table::Column> columns{{"rank", "", Table::Align::right}, {"device", "", Table::Align::left}};

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "results/reader.hpp"
 
@@ -12,5 +13,15 @@ namespace rackproof::results {
 /// its clock back, by name; errors that were counted meanwhile. At most `most_rows` rows, those that were held back or
 /// counted errors first. Empty where no device told anything.
 [[nodiscard]] std::string telemetry_report(const ResultFile& file, std::size_t most_rows);
+
+/// What is worth telling of the device of one rank, in words; empty texts: nothing.
+struct TelemetryRemark {
+  std::size_t rank = 0;
+  std::string held_back;     ///< "power_cap 80 %": by what its clock was, and in which share of the readings
+  std::string errors;        ///< "ecc_corrected +3, remapped_rows +1": counted in the run
+  bool uncorrected = false;  ///< errors of its memory that were not corrected are among them
+};
+/// Of the ranks of which there is something to tell.
+[[nodiscard]] std::vector<TelemetryRemark> telemetry_remarks(const ResultFile& file);
 
 }  // namespace rackproof::results

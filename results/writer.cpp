@@ -583,9 +583,9 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
   static constexpr std::array<std::int8_t, 6> status_values{0, 1, 2, 3, 4, 5};
   const Handle status = flag_column(schema::status, "what became of the case", status_values,
                                     "not_run passed mistrusted failed skipped error", 0);
-  static constexpr std::array<std::int8_t, 4> stop_values{-1, 0, 1, 2};
-  static_cast<void>(
-      flag_column(schema::stop_reason, "why sampling stopped", stop_values, "none converged budget max_samples", -1));
+  static constexpr std::array<std::int8_t, 5> stop_values{-1, 0, 1, 2, 3};
+  static_cast<void>(flag_column(schema::stop_reason, "why sampling stopped", stop_values,
+                                "none converged budget max_samples certain", -1));
   static constexpr std::array<std::int8_t, 2> timer_values{0, 1};
   static_cast<void>(flag_column(schema::timer, "whose clock `time` is from", timer_values, "host device", 0));
   describe(create(group.get(), schema::warmup_steps, H5T_STD_I32LE, std::span(&cases, 1), zero_fill),

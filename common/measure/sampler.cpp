@@ -46,7 +46,7 @@ class Batches {
         probe_(largest_batch),
         delays_(largest_batch),
         figures_(largest_batch),
-        shared_(columns * largest_batch + 1) {}
+        shared_(columns * largest_batch + 2) {}
 
   /// Collective. `count` samples, then one exchange. Behind it the spans hold what this rank saw of them, and the
   /// figures, elapsed() and cycle() are the same on every rank.
@@ -68,6 +68,10 @@ class Batches {
     share();
   }
 
+  /// From now on what is sampled is judged, too.
+  void judge_by(Certainty& certainty) noexcept { certainty_ = &certainty; }
+  /// All ranks know on which side of every limit they are. The same on every rank.
+  [[nodiscard]] bool is_certain() const noexcept { return certain_; }
   /// From now on by a double barrier.
   void use_barrier() noexcept { by_barrier_ = true; }
   [[nodiscard]] bool by_barrier() const noexcept { return by_barrier_; }
@@ -155,8 +159,12 @@ class Batches {
       delays[i] = delays_[i];
       flags_[i] = by_barrier_ ? sample_barrier : starts_[i] == Punctuality::on_time ? 0 : sample_late;
     }
+    double* const open = elapsed + 1;
     *elapsed = clock_.local().now() - began_;
-    world_.all_reduce_max({shared_.data(), columns * count_ + 1});
+    const bool judges = certainty_ != nullptr && certainty_->is_asked();
+    if (judges) certainty_->add_own({time_.data(), count_});
+    *open = judges && certainty_->own_is_open() ? 1.0 : 0.0;
+    world_.all_reduce_max({shared_.data(), columns * count_ + 2});
 
     const bool by_clock = workload_.is_collective() && !by_barrier_ && !workload_.is_streamed();
     double late_samples = 0.0;
@@ -164,6 +172,10 @@ class Batches {
       figures_[i] = by_clock ? ends[i] - begins[i] : times[i];
       late_samples += late[i];
       staggered_ = staggered_ || delays[i] > 0.0;
+    }
+    if (judges) {
+      certainty_->add_job({figures_.data(), count_});
+      certain_ = !(*open > 0.0) && !certainty_->job_is_open();
     }
     if (by_barrier_ && staggered_) {
       throw mpi::AgreedError(usage_error(
@@ -198,6 +210,8 @@ class Batches {
   std::vector<double> shared_;
   double elapsed_ = 0.0;
   double cycle_ = 0.0;
+  Certainty* certainty_ = nullptr;
+  bool certain_ = false;
 };
 
 /// Returns the figures of all of it.
@@ -255,11 +269,17 @@ Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalC
   samples.warmup = warm_up(batches, workload, may_need_barrier, clock.error(), rule);
   samples.operations = batches.operations();
 
+  Certainty certainty(rule, workload.takes_part());
+  batches.judge_by(certainty);
   int taken = 0;
   while (const int count = next_batch(rule, taken, batches.elapsed(), batches.cycle())) {
     batches.run(count);
     taken += count;
     batches.append_to(samples);
+    if (batches.is_certain()) {
+      samples.stop_reason = StopReason::certain;
+      break;
+    }
     if (is_converged(rule, samples.figure)) {
       samples.stop_reason = StopReason::converged;
       break;

@@ -23,6 +23,29 @@ int fitting(double time, double cycle) {
 
 }  // namespace
 
+Certainty::Certainty(const StoppingRule& rule, bool takes_part) : takes_part_(takes_part) {
+  for (const TimeBound& bound : rule.limits) {
+    entries_.push_back({stats::SequentialTest(bound.seconds, bound.longer, rule.plan), bound.of_job});
+  }
+}
+
+void Certainty::add(std::span<const double> times, bool of_job) {
+  for (Entry& entry : entries_) {
+    if (entry.of_job != of_job) continue;
+    for (const double time : times) entry.test.add(time);
+  }
+}
+
+void Certainty::add_own(std::span<const double> times) { add(times, false); }
+void Certainty::add_job(std::span<const double> figures) { add(figures, true); }
+
+bool Certainty::is_open(bool of_job) const {
+  if (!of_job && !takes_part_) return false;
+  return std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
+    return entry.of_job == of_job && entry.test.side() == stats::SequentialTest::Side::open;
+  });
+}
+
 bool is_converged(const StoppingRule& rule, std::span<const double> figures) {
   if (figures.size() < static_cast<std::size_t>(std::max(rule.min_samples, fewest_samples))) return false;
   const auto interval = stats::median_interval(figures, 0.95, stats::effective_sample_size(figures));
@@ -32,13 +55,16 @@ bool is_converged(const StoppingRule& rule, std::span<const double> figures) {
 
 int next_batch(const StoppingRule& rule, int samples, double elapsed, double cycle) {
   if (samples < fewest_samples) {
-    const int most = std::max(fewest_samples, std::min({rule.min_samples, rule.max_samples, largest_batch}));
+    // Where a few samples may be enough, they are looked at first.
+    const int first = rule.limits.empty() ? rule.min_samples : std::min(rule.min_samples, rule.plan.fewest);
+    const int most = std::max(fewest_samples, std::min({first, rule.max_samples, largest_batch}));
     return std::clamp(fitting(rule.budget - elapsed, cycle) / 2, fewest_samples - samples, most);
   }
   const int fits = fitting(rule.budget - elapsed, cycle);
   const int left = rule.max_samples - samples;
   if (fits == 0 || left <= 0) return 0;
-  const int wanted = samples < rule.min_samples ? rule.min_samples - samples : std::max(smallest_growth, samples / 4);
+  const int growth = std::max(smallest_growth, samples / 4);
+  const int wanted = samples < rule.min_samples && rule.limits.empty() ? rule.min_samples - samples : growth;
   return std::min({wanted, left, std::max(1, fits / 2), largest_batch});
 }
 

@@ -3,8 +3,18 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
+
+#include "common/stats/sequential.hpp"
 
 namespace rackproof {
+
+/// A limit of a case's time.
+struct TimeBound {
+  double seconds = 0.0;
+  bool longer = true;   ///< times above it are beyond the limit; else those below
+  bool of_job = false;  ///< of the figure of all ranks together; else of each rank's own time
+};
 
 struct StoppingRule {
   int min_samples = 30;
@@ -13,9 +23,13 @@ struct StoppingRule {
   double relative_half_width = 0.01;
   /// Seconds of wall time for this case, warm-up included. Spent: stop, even below min_samples (but never below 3).
   double budget = 1.0;
+  /// Sampling ends, too, when every rank knows on which side of each of these it is: `plan` says how certainly.
+  std::vector<TimeBound> limits{};
+  stats::SequentialPlan plan{};
 };
 
-enum class StopReason : std::int8_t { converged = 0, budget = 1, max_samples = 2 };
+/// certain: on which side of its limits the case is (StoppingRule::limits).
+enum class StopReason : std::int8_t { converged = 0, budget = 1, max_samples = 2, certain = 3 };
 
 /// Fewer tell nothing, whatever the budget.
 inline constexpr int fewest_samples = 3;
@@ -26,6 +40,31 @@ inline constexpr int largest_batch = 256;
 inline constexpr int steady_window = 20;
 inline constexpr int most_warmup_steps = 1000;
 inline constexpr double warmup_share = 0.2;  ///< of the budget
+
+/// On which side of its limits one rank is, sample by sample.
+class Certainty {
+ public:
+  /// takes_part: its own times say something.
+  Certainty(const StoppingRule& rule, bool takes_part);
+
+  void add_own(std::span<const double> times);
+  void add_job(std::span<const double> figures);
+  /// False where the rule has no limits.
+  [[nodiscard]] bool is_asked() const noexcept { return !entries_.empty(); }
+  [[nodiscard]] bool own_is_open() const { return is_open(false); }
+  [[nodiscard]] bool job_is_open() const { return is_open(true); }
+
+ private:
+  struct Entry {
+    stats::SequentialTest test;
+    bool of_job;
+  };
+  void add(std::span<const double> times, bool of_job);
+  [[nodiscard]] bool is_open(bool of_job) const;
+
+  std::vector<Entry> entries_;
+  bool takes_part_;
+};
 
 /// The 95 % interval of the median, for as many independent samples as the autocorrelation leaves, is narrow enough
 /// (Le Boudec 2010), and there are min_samples.

@@ -28,7 +28,7 @@ def form_of_tables(text):
 
 class Help(cli.TestCase):
     def test_help(self):
-        for command in ((), ("run",), ("list",), ("info",), ("show",), ("network",), ("compare",), ("report",), ("recover",),
+        for command in ((), ("run",), ("list",), ("info",), ("show",), ("network",), ("compare",), ("accept",), ("report",), ("recover",),
                         ("export",)):
             with self.subTest(command=command):
                 result = run(*command, "--help")

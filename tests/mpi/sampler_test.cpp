@@ -279,6 +279,43 @@ TEST(Sampler, stops_at_the_least_number_of_samples_when_all_are_alike) {
   expect_whole_and_alike(samples, workload);
 }
 
+TEST(Sampler, stops_when_every_rank_is_certain_of_its_side_of_a_limit) {
+  const auto world = mpi::Communicator::world();
+  const FakeClock clock;
+  mpi::GlobalClock global(world, clock);
+  for (const bool of_job : {true, false}) {
+    StoppingRule rule;
+    rule.budget = 1000.0;
+    rule.relative_half_width = 1e-9;
+    // The last rank takes 2 ms longer: it alone is beyond the limit.
+    const double own = 0.01 + (world.rank() == world.size() - 1 ? 0.002 : 0.0);
+    TestWorkload workload(false, [&](int step) { clock.advance(own + 1e-6 * std::fmod(0.618 * step, 1.0)); });
+    rule.limits = {{0.011, true, of_job}};
+    const Samples samples = measure(workload, world, global, rule);
+    EXPECT_EQ(samples.stop_reason, StopReason::certain);
+    EXPECT_LT(samples.figure.size(), 30U);
+    EXPECT_GE(samples.figure.size(), static_cast<std::size_t>(rule.plan.fewest));
+    expect_whole_and_alike(samples, workload);
+  }
+}
+
+TEST(Sampler, goes_on_where_one_rank_is_at_its_limit) {
+  const auto world = mpi::Communicator::world();
+  const FakeClock clock;
+  mpi::GlobalClock global(world, clock);
+  const bool undecided = world.rank() == world.size() - 1;
+  TestWorkload workload(false, [&](int step) { clock.advance(0.01 + (undecided && step % 2 == 0 ? 0.002 : 0.0)); });
+  StoppingRule rule;
+  rule.budget = 1e6;
+  rule.max_samples = 60;
+  rule.relative_half_width = 1e-9;
+  rule.limits = {{0.011, true, false}};
+  const Samples samples = measure(workload, world, global, rule);
+  EXPECT_EQ(samples.stop_reason, StopReason::max_samples);
+  EXPECT_EQ(samples.figure.size(), 60U);
+  expect_whole_and_alike(samples, workload);
+}
+
 TEST(Sampler, stops_at_the_most_samples) {
   const auto world = mpi::Communicator::world();
   const FakeClock clock;

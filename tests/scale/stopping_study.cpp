@@ -68,6 +68,8 @@ const char* name_of(StopReason reason) {
       return "converged";
     case StopReason::budget:
       return "budget";
+    case StopReason::certain:
+      return "certain";
     case StopReason::max_samples:
       break;
   }

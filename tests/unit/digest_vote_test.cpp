@@ -1,4 +1,4 @@
-#include "common/measure/digest_vote.hpp"
+#include "common/stats/digest_vote.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
