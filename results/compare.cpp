@@ -443,9 +443,9 @@ Draft draft_of(const SideOfLaunches& base, const SideOfLaunches& other, const Co
 }
 
 /// All cases and devices of all contrasts are one family: Holm's correction is over every p-value that is looked at.
-class Family {
+class ComparedFamily {
  public:
-  Family(std::vector<Draft>& drafts, const CompareOptions& options) : drafts_(drafts), options_(options) {
+  ComparedFamily(std::vector<Draft>& drafts, const CompareOptions& options) : drafts_(drafts), options_(options) {
     for (const Draft& draft : drafts_) {
       for (const ComparedCase& one : draft.contrast.cases) {
         if (is_judged(one.call)) times_.push_back(launch_times(one, options));
@@ -584,7 +584,7 @@ Comparison compare(const CompareSide& base, const std::vector<CompareSide>& othe
     warn_of_sizes(first, side, comparison.warnings);
     drafts.push_back(draft_of(first, side, options));
   }
-  Family family(drafts, options);
+  ComparedFamily family(drafts, options);
   family.judge();
   comparison.family = static_cast<int>(family.size());
   comparison.fewest_launches = stats::fewest_launches(comparison.family, options.rules);

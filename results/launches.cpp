@@ -16,13 +16,13 @@
 namespace rackproof::results {
 namespace {
 
-constexpr std::string_view repeated = "repetition";
+constexpr std::string_view repeated_parameter = "repetition";
 
 /// "gemm/f64/m8/repetition2" -> "gemm/f64/m8".
-std::string name_without_repetition(const CaseHeader& one) {
-  const ParameterValue* const value = one.parameters.find(repeated);
+std::string name_of_repeated(const CaseHeader& one) {
+  const ParameterValue* const value = one.parameters.find(repeated_parameter);
   if (value == nullptr) return one.name;
-  const std::string end = fmt::format("/{}{}", repeated, rackproof::to_string(*value));
+  const std::string end = fmt::format("/{}{}", repeated_parameter, rackproof::to_string(*value));
   return one.name.ends_with(end) ? one.name.substr(0, one.name.size() - end.size()) : one.name;
 }
 
@@ -74,7 +74,7 @@ class LaunchReader {
   void read_suite(std::size_t s) {
     const SuiteHeader& suite = file_.header().suites[s];
     for (std::size_t c = 0; c < suite.cases.size(); ++c) {
-      const std::string name = name_without_repetition(suite.cases[c]);
+      const std::string name = name_of_repeated(suite.cases[c]);
       if (!std::regex_search(name, wanted_)) continue;
       if (is_of_the_runs_choice(suite.cases[c])) {
         ++launch_.left_out;

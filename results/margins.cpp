@@ -23,7 +23,7 @@ namespace {
 constexpr double most_margin = 10.0;
 constexpr std::size_t most_bytes = std::size_t{16} << 20;
 
-std::string hosts_of(const RunHeader& header) {
+std::string names_of_hosts(const RunHeader& header) {
   std::set<std::string> names;
   for (const RankHeader& rank : header.ranks) names.insert(rank.hostname);
   constexpr std::size_t most = 4;
@@ -144,7 +144,7 @@ Margins calibrate(const std::vector<std::filesystem::path>& files, const std::st
   Margins margins;
   margins.launches = static_cast<int>(launches.size());
   margins.ranks = static_cast<int>(launches.front().header.ranks.size());
-  margins.hosts = hosts_of(launches.front().header);
+  margins.hosts = names_of_hosts(launches.front().header);
   warn_of_launches(launches, margins.warnings);
   const std::map<std::string, std::vector<double>> times = whole_cases(launches, margins.warnings);
   if (times.empty()) throw usage_error("no case has a time in every one of these launches");

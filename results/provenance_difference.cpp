@@ -12,7 +12,7 @@
 namespace rackproof::results {
 namespace {
 
-using nlohmann::json;
+using FactsJson = nlohmann::json;
 using Facts = std::map<std::string, std::string>;
 
 /// A fact that has several values in one run, such as a driver on several nodes, has them all, sorted.
@@ -21,29 +21,29 @@ using Values = std::map<std::string, std::set<std::string>>;
 constexpr int deepest = 6;
 constexpr std::size_t most_facts = 4000;  ///< of one run; a file may hold anything
 
-std::string text_of(const json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, json::error_handler_t::replace);
+std::string text_of_fact(const FactsJson& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, FactsJson::error_handler_t::replace);
 }
 
 /// Objects become "subject key"; the elements of a list of objects have one subject together; everything else is a
 /// value.
-void flatten(const std::string& subject, const json& value, Values& values, int depth = 0) {
+void flatten(const std::string& subject, const FactsJson& value, Values& values, int depth = 0) {
   if (values.size() >= most_facts) return;
   if (value.is_object() && depth < deepest) {
     for (const auto& [key, member] : value.items()) flatten(subject + " " + key, member, values, depth + 1);
   } else if (value.is_array() && !value.empty() && value.front().is_object() && depth < deepest) {
-    for (const json& element : value) flatten(subject, element, values, depth + 1);
+    for (const FactsJson& element : value) flatten(subject, element, values, depth + 1);
   } else if (!value.is_null()) {
-    values[subject].insert(text_of(value));
+    values[subject].insert(text_of_fact(value));
   }
 }
 
-json parsed(const RunHeader& header, const char* key) {
+FactsJson parsed(const RunHeader& header, const char* key) {
   const auto found = header.provenance.find(key);
   if (found == header.provenance.end()) return {};
   // What lies deeper is left out: dumping it would go as deep.
-  const auto shallow = [](int depth, json::parse_event_t, const json&) { return depth <= 2 * deepest; };
-  return json::parse(found->second, shallow, false);
+  const auto shallow = [](int depth, FactsJson::parse_event_t, const FactsJson&) { return depth <= 2 * deepest; };
+  return FactsJson::parse(found->second, shallow, false);
 }
 
 /// "/usr/lib/libopenblasp-r0.3.21.so" -> "libopenblasp"; "/usr/lib/libdnnl.so.2.6" -> "libdnnl".
@@ -59,7 +59,7 @@ std::string library_name(std::string_view path) {
 }
 
 /// "2.6.3 (build 1a2b3c4d)".
-std::string library_version(const json& library) {
+std::string library_version(const FactsJson& library) {
   std::string text;
   if (library.contains("version") && library["version"].is_string()) {
     text = library["version"].get<std::string>();
@@ -68,15 +68,15 @@ std::string library_version(const json& library) {
   if (library.contains("build_id") && library["build_id"].is_string()) {
     text += fmt::format("{}build {}", text.empty() ? "" : ", ", library["build_id"].get<std::string>().substr(0, 8));
   }
-  return text.empty() && library.contains("path") ? text_of(library["path"]) : text;
+  return text.empty() && library.contains("path") ? text_of_fact(library["path"]) : text;
 }
 
-void add_process(const json& process, Values& values) {
+void add_process(const FactsJson& process, Values& values) {
   if (!process.is_object()) return;
-  if (process.contains("build_id")) values["rackproof build"].insert(text_of(process["build_id"]).substr(0, 8));
-  if (process.contains("affinity")) values["cores"].insert(text_of(process["affinity"]));
+  if (process.contains("build_id")) values["rackproof build"].insert(text_of_fact(process["build_id"]).substr(0, 8));
+  if (process.contains("affinity")) values["cores"].insert(text_of_fact(process["affinity"]));
   if (!process.contains("libraries") || !process["libraries"].is_array()) return;
-  for (const json& library : process["libraries"]) {
+  for (const FactsJson& library : process["libraries"]) {
     if (values.size() >= most_facts) return;
     if (!library.is_object() || !library.contains("path") || !library["path"].is_string()) continue;
     values["library " + library_name(library["path"].get_ref<const std::string&>())].insert(library_version(library));
@@ -84,9 +84,9 @@ void add_process(const json& process, Values& values) {
 }
 
 void add_libraries(const RunHeader& header, Values& values) {
-  const json libraries = parsed(header, "libraries");
+  const FactsJson libraries = parsed(header, "libraries");
   if (!libraries.is_array()) return;
-  for (const json& process : libraries) add_process(process, values);
+  for (const FactsJson& process : libraries) add_process(process, values);
 }
 
 /// What is measured or drawn anew in each run, or only says where things are: of the run itself, and of its launcher

@@ -13,7 +13,7 @@
 namespace rackproof::stats {
 namespace {
 
-constexpr std::size_t fewest = 8;
+constexpr std::size_t fewest_to_deal = 8;
 constexpr std::uint64_t deals = 1000;
 constexpr double held = 0.95;
 
@@ -45,7 +45,7 @@ Calibration calibrate_launches(std::span<const std::vector<double>> times, doubl
   Calibration result;
   if (times.empty()) return result;
   const std::size_t n = times.front().size();
-  if (n < fewest || std::any_of(times.begin(), times.end(), [n](const auto& one) { return one.size() != n; })) {
+  if (n < fewest_to_deal || std::any_of(times.begin(), times.end(), [n](const auto& one) { return one.size() != n; })) {
     throw Error(ExitCode::internal, "stats", 0, "calibrate_launches", "too few launches, or not the same of all cases");
   }
   std::vector<std::vector<double>> logs;
