@@ -23,6 +23,7 @@ build_packages=(
 test_packages=(
   git libgtest-dev libgmock-dev
   mpich libmpich-dev
+  libblis-openmp-dev # another BLAS to compare with: RACKPROOF_BLAS=blis
   libsimgrid-dev # simulated ranks: tests/scale
   hdf5-tools python3 python3-h5py python3-xarray python3-h5netcdf python3-netcdf4 python3-pandas python3-scipy
   chromium chromium-driver python3-selenium # the page of `rackproof report` as a browser sees it

@@ -107,6 +107,9 @@ std::map<std::string, std::string> answered_versions() {
   if (auto* ask = find_function<char*()>("openblas_get_config")) {
     versions[home_of(ask)] = ask();  // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH SkylakeX MAX_THREADS=64"
   }
+  if (auto* ask = find_function<const char*()>("bli_info_get_version_str")) {
+    versions[home_of(ask)] = fmt::format("BLIS {}", ask());
+  }
   if (auto* ask = find_function<int(unsigned*, unsigned*, unsigned*)>("H5get_libversion")) {
     unsigned major = 0;
     unsigned minor = 0;

@@ -17,8 +17,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/backends/host/blas.hpp"
 #include "common/backends/host/onednn.hpp"
-#include "common/backends/host/openblas.hpp"
 #include "common/core/clock.hpp"
 #include "common/core/error.hpp"
 #include "common/core/random.hpp"
@@ -132,9 +132,9 @@ class BareOneDnn final : public Bare {
   std::vector<std::unordered_map<int, memory>> arguments_;
 };
 
-class BareOpenBlas final : public Bare {
+class BareBlas final : public Bare {
  public:
-  BareOpenBlas(const gemm::Product& product, Device& device, bool cold) : shape_(product.shape) {
+  BareBlas(const gemm::Product& product, Device& device, bool cold) : shape_(product.shape) {
     const auto& [m, n, k] = shape_;
     sets_ = gemm::count_sets(static_cast<std::size_t>(m * k + k * n + m * n) * sizeof(double), cold,
                              device.cache_bytes(), device.memory_available());
@@ -158,7 +158,7 @@ class BareOpenBlas final : public Bare {
  private:
   gemm::Shape shape_;
   std::size_t sets_ = 1;
-  host::OpenBlas library_;
+  host::Blas library_;
   std::unique_ptr<Buffer> a_, b_, c_;
 };
 
@@ -194,7 +194,7 @@ int run(int argc, char** argv) {
     if (!device->supports(product.type) || !std::regex_search(name, wanted)) continue;
     std::unique_ptr<Bare> bare;
     if (product.type == DataType::f64) {
-      bare = std::make_unique<BareOpenBlas>(product, *device, options.cold_buffers);
+      bare = std::make_unique<BareBlas>(product, *device, options.cold_buffers);
     } else {
       bare = std::make_unique<BareOneDnn>(product, *device, options.cold_buffers);
     }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "common/backends/backend.hpp"
+#include "common/backends/host/blis.hpp"
 #include "common/backends/host/cpu.hpp"
 #include "common/backends/host/isa.hpp"
 #include "common/backends/host/matvec.hpp"
@@ -393,6 +395,17 @@ TEST(OpenBlasCore, is_changed_only_where_the_choice_wastes_the_processor) {
   EXPECT_EQ(host::better_openblas_core("Haswell", 512), "");
   EXPECT_EQ(host::better_openblas_core("SapphireRapids", 512), "");
   EXPECT_EQ(host::better_openblas_core("neoversen1", 128), "");
+}
+
+TEST(Blis, multiplies_as_openblas_does_and_says_what_it_is) {
+  const host::Blis library;
+  library.set_threads(1);
+  const std::array<double, 4> a{1, 2, 3, 4};
+  const std::array<double, 4> b{1, 0, 0, 2};
+  std::array<double, 4> c{};
+  library.dgemm()(CblasRowMajor, CblasNoTrans, CblasNoTrans, 2, 2, 2, 1.0, a.data(), 2, b.data(), 2, 0.0, c.data(), 2);
+  EXPECT_EQ(c, (std::array<double, 4>{1, 4, 3, 8}));
+  EXPECT_TRUE(library.description().starts_with("BLIS ")) << library.description();
 }
 
 TEST(OpenBlasCore, does_not_waste_this_processor_and_leaves_the_environment_alone) {

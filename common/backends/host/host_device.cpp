@@ -7,7 +7,7 @@
 
 #include "common/backends/host/onednn.hpp"
 #include "common/backends/host/onednn_matmul.hpp"
-#include "common/backends/host/openblas_matmul.hpp"
+#include "common/backends/host/blas_matmul.hpp"
 #include "common/backends/host/peaks.hpp"
 #include "common/backends/host/threads.hpp"
 #include "common/backends/host/token_kernels.hpp"
@@ -49,10 +49,10 @@ HostDevice::HostDevice(const DeviceRequest& request)
       allocated_(std::make_shared<std::atomic<std::size_t>>(0)),
       engine_(
           onednn::check("engine_create", "starting oneDNN", [] { return dnnl::engine(dnnl::engine::kind::cpu, 0); })),
-      openblas_(std::make_shared<const OpenBlas>()),
+      blas_(std::make_shared<const Blas>()),
       has_bf16_(onednn_multiplies(engine_, DataType::bf16)),
       has_i8_(onednn_multiplies(engine_, DataType::i8)) {
-  openblas_->set_threads(threads_);
+  blas_->set_threads(threads_);
   token_kernels_ = make_host_token_kernels(threads_);
 }
 
@@ -135,7 +135,7 @@ void HostDevice::copy(void* to, const void* from, std::size_t bytes) {
 
 std::unique_ptr<Matmul> HostDevice::matmul(const MatmulProblem& problem) {
   check_problem(problem);
-  if (problem.input == DataType::f64) return make_openblas_matmul(openblas_, problem);
+  if (problem.input == DataType::f64) return make_blas_matmul(blas_, problem);
   return make_onednn_matmul(engine_, problem, allocated_);
 }
 

@@ -10,11 +10,11 @@
 #include "common/backends/device.hpp"
 #include "common/backends/host/cpu.hpp"
 #include "common/backends/host/memory.hpp"
-#include "common/backends/host/openblas.hpp"
+#include "common/backends/host/blas.hpp"
 
 namespace rackproof::host {
 
-/// One rank's share of its node. Sets the threads of OpenMP and OpenBLAS for the process: one such device a process.
+/// One rank's share of its node. Sets the threads of OpenMP and the BLAS for the process: one such device a process.
 class HostDevice final : public Device {
  public:
   explicit HostDevice(const DeviceRequest& request);
@@ -49,7 +49,7 @@ class HostDevice final : public Device {
   std::size_t memory_share_;  ///< bytes, at the start
   AllocatedBytes allocated_;
   dnnl::engine engine_;
-  std::shared_ptr<const OpenBlas> openblas_;
+  std::shared_ptr<const Blas> blas_;
   bool has_bf16_;
   bool has_i8_;
   std::unique_ptr<TokenKernels> token_kernels_;

@@ -1,4 +1,4 @@
-#include "common/backends/host/openblas_matmul.hpp"
+#include "common/backends/host/blas_matmul.hpp"
 
 #include <fmt/format.h>
 
@@ -12,13 +12,13 @@
 namespace rackproof::host {
 namespace {
 
-class OpenBlasMatmul final : public Matmul {
+class BlasMatmul final : public Matmul {
  public:
-  OpenBlasMatmul(std::shared_ptr<const OpenBlas> library, const MatmulProblem& problem)
+  BlasMatmul(std::shared_ptr<const Blas> library, const MatmulProblem& problem)
       : library_(std::move(library)), problem_(problem) {
     constexpr std::int64_t limit = std::numeric_limits<blasint>::max();
     if (problem.m > limit || problem.n > limit || problem.k > limit) {
-      throw usage_error(fmt::format("f64 product with m = {}, n = {}, k = {}: OpenBLAS takes at most {}", problem.m,
+      throw usage_error(fmt::format("f64 product with m = {}, n = {}, k = {}: a BLAS takes at most {}", problem.m,
                                     problem.n, problem.k, limit));
     }
   }
@@ -42,14 +42,14 @@ class OpenBlasMatmul final : public Matmul {
   [[nodiscard]] std::string implementation() const override { return library_->description(); }
 
  private:
-  std::shared_ptr<const OpenBlas> library_;
+  std::shared_ptr<const Blas> library_;
   MatmulProblem problem_;
 };
 
 }  // namespace
 
-std::unique_ptr<Matmul> make_openblas_matmul(std::shared_ptr<const OpenBlas> library, const MatmulProblem& problem) {
-  return std::make_unique<OpenBlasMatmul>(std::move(library), problem);
+std::unique_ptr<Matmul> make_blas_matmul(std::shared_ptr<const Blas> library, const MatmulProblem& problem) {
+  return std::make_unique<BlasMatmul>(std::move(library), problem);
 }
 
 }  // namespace rackproof::host
