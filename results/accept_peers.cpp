@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/core/units.hpp"
+#include "common/stats/multiple_testing.hpp"
 #include "common/stats/order_statistics.hpp"
 #include "common/stats/pair_model.hpp"
 #include "results/accept_parts.hpp"
@@ -101,7 +102,7 @@ std::vector<bool> blamed(const std::vector<Deviation>& deviations, const AcceptO
   std::vector<double> p_values;
   p_values.reserve(deviations.size());
   for (const Deviation& one : deviations) p_values.push_back(one.p_value);
-  const std::vector<double> adjusted = stats::adjusted_p_values(p_values);
+  const std::vector<double> adjusted = stats::benjamini_hochberg(p_values);
   std::vector<bool> result(deviations.size());
   for (std::size_t i = 0; i < deviations.size(); ++i) {
     result[i] = adjusted[i] <= options.false_discovery_rate && deviations[i].excess() > options.floor;

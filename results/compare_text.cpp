@@ -16,7 +16,7 @@ namespace rackproof::results {
 namespace {
 
 /// What differs is printed so far; the rest is counted.
-constexpr std::size_t most_lines = 40;
+constexpr std::size_t most_fact_lines = 40;
 constexpr std::size_t most_device_lines = 16;
 constexpr std::size_t longest_value = 60;
 
@@ -60,7 +60,7 @@ std::string differences(const Contrast& contrast, const std::string& base) {
   }
   std::string text = fmt::format("\nwhat differs: {} -> {}\n", base, contrast.name);
   std::size_t width = 0;
-  const std::size_t shown = std::min(most_lines, contrast.differences.size());
+  const std::size_t shown = std::min(most_fact_lines, contrast.differences.size());
   for (std::size_t i = 0; i < shown; ++i) {
     width = std::max(width, display_width(printable(contrast.differences[i].subject, longest_value)));
   }
@@ -78,7 +78,7 @@ std::string differences(const Contrast& contrast, const std::string& base) {
 
 std::string warnings(const Comparison& comparison) {
   std::string text;
-  const std::size_t shown = std::min(most_lines, comparison.warnings.size());
+  const std::size_t shown = std::min(most_fact_lines, comparison.warnings.size());
   for (std::size_t i = 0; i < shown; ++i) {
     for (const std::string& part : wrap("WARNING " + printable(comparison.warnings[i], 400), page_width)) {
       text += part + "\n";
@@ -89,7 +89,7 @@ std::string warnings(const Comparison& comparison) {
   }
   if (!comparison.restless.empty()) {
     std::string line = "new in every launch, and not told as a difference: ";
-    for (std::size_t i = 0; i < comparison.restless.size() && i < most_lines; ++i) {
+    for (std::size_t i = 0; i < comparison.restless.size() && i < most_fact_lines; ++i) {
       line += (i == 0 ? "" : ", ") + printable(comparison.restless[i], longest_value);
     }
     for (const std::string& part : wrap(line, page_width)) text += part + "\n";

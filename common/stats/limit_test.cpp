@@ -13,7 +13,7 @@ namespace rackproof::stats {
 namespace {
 
 constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
-constexpr double tail = 0.025;
+constexpr double limit_tail = 0.025;
 constexpr double power = 0.9;
 
 /// The largest j with P(B(n, 1/2) <= j - 1) <= tail_probability; 0: none.
@@ -53,9 +53,9 @@ const LimitTest::Ranks& LimitTest::ranks_for(long n) {
   const auto [entry, is_new] = known_.try_emplace(n);
   Ranks& ranks = entry->second;
   if (!is_new) return ranks;
-  const double each = -std::expm1(std::log1p(-tail) / static_cast<double>(std::max(parts_, 1)));
+  const double each = -std::expm1(std::log1p(-limit_tail) / static_cast<double>(std::max(parts_, 1)));
   ranks.beyond = largest_rank(n, each);
-  ranks.within = largest_rank(n, tail);
+  ranks.within = largest_rank(n, limit_tail);
   if (ranks.beyond > 0) {
     const boost::math::binomial_distribution<double> binomial(static_cast<double>(n), 0.5);
     ranks.false_alarm = boost::math::cdf(binomial, static_cast<double>(ranks.beyond - 1));
