@@ -10,7 +10,6 @@
 #include "common/core/units.hpp"
 #include "common/stats/multiple_testing.hpp"
 #include "common/stats/order_statistics.hpp"
-#include "common/stats/pair_model.hpp"
 #include "results/accept_parts.hpp"
 #include "results/case_summary.hpp"
 #include "results/links.hpp"
