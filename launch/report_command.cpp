@@ -16,6 +16,7 @@ namespace {
 struct ReportState {
   std::vector<std::string> files;
   std::vector<std::string> baseline;
+  std::string limits;
   std::string out;
   std::string title;
   bool force = false;
@@ -27,6 +28,7 @@ ExitCode write_report(const ReportState& state) {
   results::ReportOptions options;
   options.files.assign(state.files.begin(), state.files.end());
   options.baseline.assign(state.baseline.begin(), state.baseline.end());
+  options.limits = state.limits;
   options.title = state.title;
   options.allow_fake = state.allow_fake;
   std::vector<std::filesystem::path> all = options.files;
@@ -46,6 +48,7 @@ void add_report_command(CLI::App& app, CommandLine& command_line) {
   auto state = std::make_shared<ReportState>();
   command->add_option("FILE", state->files, "Result files: launches on one machine")->required();
   command->add_option("-o,--out", state->out, "The page, such as report.html")->required();
+  command->add_option("--limits", state->limits, "Limits as 'rackproof accept' takes them: FILE.toml or a name");
   command->add_option("--baseline", state->baseline, "Result files of launches to compare with");
   command->add_option("--title", state->title, "Heading of the page; default: the name of the first host");
   command->add_flag("--force", state->force, "Replace an existing page");
@@ -56,6 +59,7 @@ void add_report_command(CLI::App& app, CommandLine& command_line) {
       "The exit code says whether the page was written; 'rackproof accept' and 'compare' have verdicts in theirs.\n"
       "Examples:\n"
       "  rackproof report rack7.h5 -o rack7.html\n"
+      "  rackproof report rack7-a.h5 rack7-b.h5 --limits h100-sxm -o rack7.html\n"
       "  rackproof report new1.h5 new2.h5 --baseline old1.h5 old2.h5 -o new.html --title 'Rack 7 after the update'");
   command->callback([state, &command_line] { command_line.action = [state] { return write_report(*state); }; });
 }

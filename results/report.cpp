@@ -30,6 +30,10 @@ std::string title_of(const ReportData& data, const ReportOptions& options) {
                     : fmt::format("Rack report: {} and {} more nodes", header.ranks.front().hostname, nodes - 1);
 }
 
+bool has_faults(const ReportJudgement& judgement) {
+  return judgement.acceptance && !judgement.acceptance->at_fault().empty();
+}
+
 std::string head_of_page(const std::string& title) {
   const PageAssets assets = page_assets();
   return fmt::format(
@@ -59,23 +63,27 @@ std::string facts_of_page(const ReportData& data) {
 
 std::string report_page(const ReportOptions& options) {
   const ReportData data = read_runs(options.files, options.baseline);
+  const ReportJudgement judgement = judge_report(data, options);
   ChartSheet charts;
   // In the order of the page.
-  const std::vector<Section> sections{{"comparison", "Against the baseline", comparison_section(options, charts)},
-                                      {"tables", "Cases", case_section(data)},
-                                      {"ranks", "Ranks", rank_section(data, charts)},
-                                      {"pairs", "Links", pair_section(data, charts)},
-                                      {"roofline", "Roofline", roofline_section(data, charts)},
-                                      {"tokens", "Tokens explained", tokens_section(data, charts)},
-                                      {"distributions", "Distributions", distribution_section(data, charts)},
-                                      {"telemetry", "Telemetry", telemetry_section(data, charts)},
-                                      {"provenance", "Provenance", provenance_section(data)}};
+  const std::vector<Section> sections{
+      {"faults", has_faults(judgement) ? "Parts at fault" : "What is not decided", fault_section(judgement)},
+      {"limits", "Limits and peers", limit_section(judgement)},
+      {"comparison", "Against the baseline", comparison_section(judgement, charts)},
+      {"tables", "Cases", case_section(data)},
+      {"ranks", "Ranks", rank_section(data, charts)},
+      {"pairs", "Links", pair_section(data, charts)},
+      {"roofline", "Roofline", roofline_section(data, charts)},
+      {"tokens", "Tokens explained", tokens_section(data, charts)},
+      {"distributions", "Distributions", distribution_section(data, judgement, charts)},
+      {"telemetry", "Telemetry", telemetry_section(data, charts)},
+      {"provenance", "Provenance", provenance_section(data)}};
   const std::string title = title_of(data, options);
   std::string page = head_of_page(title);
   page += fmt::format("<body>\n{}<header class=\"page\">\n<h1>{}</h1>\n<p class=\"sub\">rackproof report of {}{}</p>\n",
                       charts.size() > 0 ? svg_points() : "", html_text(title), html_text(data.last().name),
                       data.runs.size() > 1 ? fmt::format(" and {} more", data.runs.size() - 1) : "");
-  page += verdict_section(data, options) + facts_of_page(data) + "<nav aria-label=\"Sections\">";
+  page += verdict_section(data, judgement) + facts_of_page(data) + "<nav aria-label=\"Sections\">";
   for (const Section& section : sections) {
     if (!section.body.empty()) page += fmt::format("<a href=\"#{}\">{}</a>", section.id, section.title);
   }

@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "common/core/units.hpp"
-#include "results/compare.hpp"
 #include "results/html.hpp"
 #include "results/report/charts.hpp"
 #include "results/report/sections.hpp"
@@ -224,11 +223,9 @@ std::string summary_of(const Contrast& contrast) {
 
 }  // namespace
 
-std::string comparison_section(const ReportOptions& options, ChartSheet& charts) {
-  if (options.baseline.empty()) return {};
-  CompareOptions compare_options;
-  compare_options.allow_fake = options.allow_fake;
-  const Comparison comparison = compare({"baseline", options.baseline}, {{"launches", options.files}}, compare_options);
+std::string comparison_section(const ReportJudgement& judgement, ChartSheet& charts) {
+  if (!judgement.comparison) return {};
+  const Comparison& comparison = *judgement.comparison;
   std::string out;
   for (const std::string& warning : comparison.warnings)
     out += "<p class=\"banner\">" + html_text(warning, 600) + "</p>\n";

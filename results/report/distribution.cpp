@@ -135,15 +135,41 @@ std::vector<std::vector<double>> steps_of(const EcdfLine& line, double factor) {
   return rows;
 }
 
-std::string draw(const ReportCase& one, const EcdfChart& chart, ChartSheet& charts) {
+/// A limit that is this many times as long as all samples would squeeze them: it is told, not drawn.
+constexpr double far_limit = 3.0;
+
+/// Lines at the limits that are near enough; the range grows with them.
+std::vector<double> limits_to_draw(const std::vector<CaseLimit>& limits, std::pair<double, double>& range) {
+  std::vector<double> drawn;
+  for (const CaseLimit& limit : limits) {
+    if (limit.seconds > far_limit * range.second || limit.seconds * far_limit < range.first) continue;
+    drawn.push_back(limit.seconds);
+  }
+  const double pad = 0.03 * (range.second - range.first);
+  for (const double limit : drawn) {
+    range.first = std::min(range.first, limit - pad);
+    range.second = std::max(range.second, limit + pad);
+  }
+  return drawn;
+}
+
+std::string draw(const ReportCase& one, const EcdfChart& chart, const std::vector<CaseLimit>& limits,
+                 ChartSheet& charts) {
   constexpr int width = 340;
   constexpr int height = 180;
-  const auto [low, high] = range_of_lines(chart.lines);
+  auto range = range_of_lines(chart.lines);
+  const std::vector<double> drawn_limits = limits_to_draw(limits, range);
+  const auto [low, high] = range;
   const ChartUnit unit = time_unit(high);
   std::string script = set_margins(width, height, {38, 14, 10, 40});
   script += linear_axis('x', low * unit.factor, high * unit.factor, 4);
   script += "set yrange [0:100]\nset ytics 25\n";
   script += fmt::format("set xlabel '{}'\n", unit.name);
+  for (const double limit : drawn_limits) {
+    script += fmt::format(
+        "set arrow from {0:.7g}, graph 0 to {0:.7g}, graph 1 nohead linewidth 1.6 dashtype (6,4) linecolor {1} front\n",
+        limit * unit.factor, gnuplot_colour(Ink::bad));
+  }
   std::string plots;
   for (std::size_t i = 0; i < chart.lines.size(); ++i) {
     const std::string name = fmt::format("l{}", i);
@@ -154,12 +180,17 @@ std::string draw(const ReportCase& one, const EcdfChart& chart, ChartSheet& char
   const std::vector<double>& last = chart.lines.back().times;
   const std::string says = fmt::format("p50 {}, p95 {}, largest {}", format_duration(stats::median(last)),
                                        format_duration(stats::quantile(last, 0.95)), format_duration(last.back()));
+  std::string limit_text;
+  for (const CaseLimit& limit : limits) {
+    limit_text += fmt::format(", limit {}{}", limit.longer ? "" : "at least ", format_duration(limit.seconds));
+  }
   const std::string drawn = charts.add(
       width, height, fmt::format("Distribution of {} of {}: {}", chart.what, one.name, says), script + plots + "\n");
-  return figure("small", fmt::format("<b>{}</b><small>{}</small>", html_text(one.name), html_text(says)), drawn);
+  return figure("small", fmt::format("<b>{}</b><small>{}</small>", html_text(one.name), html_text(says + limit_text)),
+                drawn);
 }
 
-std::string explanation(const ReportData& data) {
+std::string explanation(const ReportData& data, bool with_limits) {
   const std::size_t ranks = data.last().run().ranks.size();
   std::vector<std::pair<Ink, std::string>> entries;
   std::string text = "Share of the samples (%) that took at most so long.";
@@ -175,6 +206,7 @@ std::string explanation(const ReportData& data) {
   } else if (ranks > 1 && ranks <= most_ranks_apart) {
     entries = {{Ink::series_0, "all ranks together"}, {Ink::series_1, "slowest rank"}, {Ink::muted, "other ranks"}};
   }
+  if (with_limits) entries.emplace_back(Ink::bad, "limit");
   return fmt::format("<p>{} Figures in captions are those of the {}.</p>{}", text,
                      data.runs.size() > 1 ? "last launch" : "job, or of the slowest rank",
                      entries.empty() ? "" : legend(entries));
@@ -182,7 +214,7 @@ std::string explanation(const ReportData& data) {
 
 }  // namespace
 
-std::string distribution_section(const ReportData& data, ChartSheet& charts) {
+std::string distribution_section(const ReportData& data, const ReportJudgement& judgement, ChartSheet& charts) {
   std::vector<const ReportCase*> wanted;
   for (const ReportCase& one : data.cases) {
     if (std::isfinite(data.time(one))) wanted.push_back(&one);
@@ -190,8 +222,9 @@ std::string distribution_section(const ReportData& data, ChartSheet& charts) {
   if (wanted.empty()) return {};
   const std::size_t all = wanted.size();
   if (all > most_charts) {
-    std::stable_partition(wanted.begin(), wanted.end(),
-                          [&](const ReportCase* one) { return data.status(*one) != Status::passed; });
+    std::stable_partition(wanted.begin(), wanted.end(), [&](const ReportCase* one) {
+      return data.status(*one) != Status::passed || !judgement.limits_of(*one).empty();
+    });
     wanted.resize(most_charts);
   }
   std::string in_sight;
@@ -200,9 +233,9 @@ std::string distribution_section(const ReportData& data, ChartSheet& charts) {
   for (const ReportCase* one : wanted) {
     const EcdfChart chart = chart_of(data, *one);
     if (chart.lines.empty()) continue;
-    (drawn++ < charts_in_sight ? in_sight : folded) += draw(*one, chart, charts);
+    (drawn++ < charts_in_sight ? in_sight : folded) += draw(*one, chart, judgement.limits_of(*one), charts);
   }
-  std::string out = explanation(data) + "<div class=\"tiles\">\n" + in_sight + "</div>\n";
+  std::string out = explanation(data, !judgement.by_case.empty()) + "<div class=\"tiles\">\n" + in_sight + "</div>\n";
   if (!folded.empty()) {
     out += fmt::format("<details><summary>{} more</summary><div class=\"tiles\">\n{}</div></details>\n",
                        drawn - charts_in_sight, folded);
