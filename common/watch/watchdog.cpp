@@ -30,6 +30,23 @@
 #include "common/watch/stack.hpp"
 
 namespace rackproof::watch {
+// Not in the nameless namespace: Watchdog::State has members of these types.
+
+/// The ranks that share a board, and this one among them.
+struct Neighbours {
+  Board board;
+  int local_rank;
+};
+
+/// What the leaders of all boards agree on.
+struct Star {
+  int group = 0;                        ///< of this board; rank 0's is 0
+  std::vector<std::vector<int>> ranks;  ///< of each board; on rank 0 alone
+  std::string token;
+  int port = 0;
+  std::vector<std::string> addresses;
+};
+
 namespace {
 
 constexpr int exit_code = static_cast<int>(ExitCode::infrastructure);
@@ -173,12 +190,6 @@ std::string random_token() {
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
 }
 
-/// The ranks that share a board, and this one among them.
-struct Neighbours {
-  Board board;
-  int local_rank;
-};
-
 void fill(BoardSlot& slot, int rank) {
   slot.rank = rank;
   slot.pid = ::getpid();
@@ -235,15 +246,6 @@ Neighbours share_board_or_throw(const mpi::Communicator& world) {
   mpi::agree(world, [&] { own.emplace(share_board(world)); });
   return std::move(*own);
 }
-
-/// What the leaders of all boards agree on.
-struct Star {
-  int group = 0;                        ///< of this board; rank 0's is 0
-  std::vector<std::vector<int>> ranks;  ///< of each board; on rank 0 alone
-  std::string token;
-  int port = 0;
-  std::vector<std::string> addresses;
-};
 
 }  // namespace
 
