@@ -20,6 +20,7 @@ struct AcceptState {
   std::string make_limits;
   std::string margin = "10%";
   bool allow_fake = false;
+  bool faults = false;
   bool force = false;
   GuardOptions guard;
 };
@@ -62,7 +63,7 @@ ExitCode judge(const AcceptState& state) {
     const auto attempts = open_all(state.files);
     const auto baseline = open_all(state.baseline);
     const results::Acceptance acceptance = results::accept(attempts, baseline, set, options);
-    emit(results::acceptance_text(acceptance, set));
+    emit(state.faults ? results::fault_lines(acceptance) : results::acceptance_text(acceptance, set));
     return results::exit_code_of(acceptance.verdict);
   });
 }
@@ -110,6 +111,9 @@ void add_accept_command(CLI::App& app, CommandLine& command_line) {
   command->add_flag("--force", state->force, "With --make-limits: replace the file if it exists")->needs(made);
   made->excludes("--limits")->excludes("--baseline");
   command->add_flag("--allow-fake", state->allow_fake, "Judge files that were made with a fake device too");
+  command->add_flag("--faults", state->faults,
+                    "For scripts: print a line for each part at fault and nothing else: verdict, kind, host, part and "
+                    "reason, a tab between them");
   add_guard_options(*command, state->guard);
   command->footer(
       "PASS, FAIL, INTERMITTENT (attempts disagree) or INCONCLUSIVE for each part. Without limits and baseline no rack "

@@ -152,4 +152,8 @@ struct AcceptOptions {
 /// with a newline.
 [[nodiscard]] std::string acceptance_text(const Acceptance& acceptance, const LimitSet* limits);
 
+/// For scripts: a line for each part at fault, the worst first, its fields apart by a tab: verdict, kind ("node",
+/// "device", "link"), host (of a link: empty), name, the weightiest evidence.
+[[nodiscard]] std::string fault_lines(const Acceptance& acceptance);
+
 }  // namespace rackproof::results

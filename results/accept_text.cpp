@@ -241,4 +241,19 @@ std::string acceptance_text(const Acceptance& acceptance, const LimitSet* limits
   return text;
 }
 
+std::string fault_lines(const Acceptance& acceptance) {
+  std::string text;
+  for (const Part* part : acceptance.at_fault()) {
+    std::string reason;
+    if (!part->evidence.empty()) {
+      const Evidence& first = part->evidence.front();
+      reason = fmt::format("{}: {}{}{}", to_string(first.kind), first.case_name, first.case_name.empty() ? "" : ": ",
+                           first.text);
+    }
+    text += fmt::format("{}\t{}\t{}\t{}\t{}\n", to_string(part->verdict), kind_name(part->kind),
+                        printable(part->hostname), printable(part->name), printable(reason, 1000));
+  }
+  return text;
+}
+
 }  // namespace rackproof::results

@@ -18,11 +18,13 @@ namespace {
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using testing::Rack;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 using testing::TemporaryFolder;
 
 /// 2 and 1 TFLOP/s, 100 GB/s are what a rack does; limits 10 % below.
@@ -121,6 +123,9 @@ TEST_F(Accept, a_slow_device_is_named_with_its_place_and_what_speaks_against_it)
   const std::string text = acceptance_text(acceptance, nullptr);
   EXPECT_THAT(text,
               AllOf(HasSubstr("FAIL device node-2 cuda:1"), HasSubstr("serial SN-109"), HasSubstr("parts at fault")));
+  const std::string line = fault_lines(acceptance);
+  EXPECT_THAT(line, AllOf(StartsWith("FAIL\tdevice\tnode-2\tnode-2 cuda:1\t"), HasSubstr("gemm/"), EndsWith("\n")));
+  EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 1);
   EXPECT_EQ(exit_code_of(acceptance.verdict), ExitCode::fail);
 }
 
