@@ -103,7 +103,7 @@ measure() {
   local file=$1 dead
   shift
   code=0
-  "${launch[@]}" "$rackproof" run --out "$file" "$@" </dev/null &
+  "${launch[@]}" "${program:-$rackproof}" run --out "$file" "$@" </dev/null &
   step=$!
   wait "$step" || code=$?
   while kill -0 "$step" 2>/dev/null; do # a trap ends `wait`, not the step
@@ -119,4 +119,36 @@ measure() {
   if [[ ! -e $file && -e $file.part ]]; then
     if "$rackproof" recover "$file.part" --out "$file" --force; then rm -f "$file.part"; fi
   fi
+}
+
+# worse A B: of two exit codes the one that the job ends with.
+worse() {
+  local one
+  for one in 2 1 75 3 4 0; do
+    if [[ $1 == "$one" || $2 == "$one" ]]; then
+      echo "$one"
+      return
+    fi
+  done
+}
+
+# drain_nodes FILE yes|no: of each node at fault, as `rackproof accept --faults` printed them, the command that takes it
+# out of service, with the reason; executed where the second word is yes.
+# Its lines: verdict TAB kind TAB host TAB part TAB reason.
+drain_nodes() {
+  local verdict kind host part reason told=' ' command
+  while IFS=$'\t' read -r verdict kind host part reason; do
+    case $kind in node | device) ;; *) continue ;; esac
+    [[ $verdict == FAIL || $verdict == INTERMITTENT ]] || continue
+    [[ $host =~ ^[A-Za-z0-9][A-Za-z0-9._-]*$ && $told != *" $host "* ]] || continue
+    told+="$host "
+    reason="rackproof verdict=$verdict kind=$kind part=$part job=$SLURM_JOB_ID why=$reason"
+    # What comes from a result file is neither quoting nor a second command to anybody, and Slurm keeps one line.
+    reason=$(tr -cd 'A-Za-z0-9 ._:/=+,<>@%-' <<<"$reason" | cut -c 1-250)
+    command=(scontrol update "NodeName=${host%%.*}" State=DRAIN "Reason=$reason")
+    echo "drain: scontrol update NodeName=${host%%.*} State=DRAIN Reason=\"$reason\""
+    if [[ $2 == yes ]]; then
+      "${command[@]}" || say "draining $host failed; the command is above"
+    fi
+  done <"$1"
 }
