@@ -20,9 +20,9 @@ constexpr std::size_t most_worst = 20;
 constexpr double rank_step = 0.01;  ///< of a level of colour, at least
 
 struct RankRow {
-  const ReportCase* which;
+  const ReportCase* which = nullptr;
   std::vector<double> ratio;  ///< (R) time over the median of the ranks; NaN where there is none
-  double worst;               ///< the largest
+  double worst = 0.0;         ///< the largest
 };
 
 std::vector<RankRow> rank_rows(const ReportData& data) {
@@ -58,7 +58,8 @@ std::vector<int> levels_of(const RankRow& row, std::size_t width, double step) {
 double step_of(const std::vector<RankRow>& rows) {
   double largest = 1.0;
   for (const RankRow& row : rows) largest = std::max(largest, row.worst);
-  const double wanted = std::expm1(std::log(largest) / (heat_levels / 2));
+  constexpr int levels_above = heat_levels / 2;
+  const double wanted = std::expm1(std::log(largest) / levels_above);
   for (const double step : {rank_step, 0.02, 0.03, 0.05, 0.08}) {
     if (wanted <= step) return step;
   }
