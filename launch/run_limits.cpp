@@ -7,7 +7,7 @@
 namespace rackproof {
 namespace {
 
-constexpr std::size_t columns = 5;
+constexpr std::size_t limit_columns = 5;
 
 /// suite, row, seconds, longer, of the job: as numbers, to be sent.
 std::vector<double> rows_of(const results::LimitSet& set, const results::RunHeader& header) {
@@ -53,7 +53,7 @@ RunLimits make_run_limits(const mpi::Communicator& world, const std::string& nam
   world.broadcast({&count, 1});
   rows.resize(static_cast<std::size_t>(count));
   world.broadcast(std::span<double>(rows));
-  for (std::size_t i = 0; i < rows.size(); i += columns) {
+  for (std::size_t i = 0; i < rows.size(); i += limit_columns) {
     limits.rows.push_back({static_cast<std::size_t>(rows[i]),
                            static_cast<std::size_t>(rows[i + 1]),
                            {rows[i + 2], rows[i + 3] > 0.0, rows[i + 4] > 0.0}});
