@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/backends/host/blas_matmul.hpp"
 #include "common/backends/host/onednn.hpp"
 #include "common/backends/host/onednn_matmul.hpp"
-#include "common/backends/host/blas_matmul.hpp"
 #include "common/backends/host/peaks.hpp"
 #include "common/backends/host/threads.hpp"
 #include "common/backends/host/token_kernels.hpp"
