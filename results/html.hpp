@@ -30,7 +30,7 @@ class HtmlTable {
 
     /// Escapes `text`.
     static Cell text(std::string_view text) { return {html_text(text), {}}; }
-    static Cell number(std::string text, double key) { return {html_text(text), key}; }
+    static Cell number(std::string_view text, double key) { return {html_text(text), key}; }
   };
 
   /// `caption`: plain text, read out by screen readers and shown above the table.

@@ -30,7 +30,9 @@ std::string text_of_fact(const FactsJson& value) {
 void flatten(const std::string& subject, const FactsJson& value, Values& values, int depth = 0) {
   if (values.size() >= most_facts) return;
   if (value.is_object() && depth < deepest) {
-    for (const auto& [key, member] : value.items()) flatten(subject + " " + key, member, values, depth + 1);
+    for (const auto& [key, member] : value.items()) {
+      flatten(fmt::format("{} {}", subject, key), member, values, depth + 1);
+    }
   } else if (value.is_array() && !value.empty() && value.front().is_object() && depth < deepest) {
     for (const FactsJson& element : value) flatten(subject, element, values, depth + 1);
   } else if (!value.is_null()) {

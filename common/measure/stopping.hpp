@@ -57,7 +57,7 @@ class Certainty {
  private:
   struct Entry {
     stats::SequentialTest test;
-    bool of_job;
+    bool of_job = false;
   };
   void add(std::span<const double> times, bool of_job);
   [[nodiscard]] bool is_open(bool of_job) const;

@@ -89,7 +89,7 @@ std::size_t fitting(Iterator first, Iterator last, std::size_t columns) {
 }  // namespace
 
 std::string shortened(std::string_view text, std::size_t columns) {
-  const std::string whole = printable(text, 1000);
+  std::string whole = printable(text, 1000);
   if (display_width(whole) <= columns) return whole;
   const std::vector<std::string_view> points = code_points(whole);
   const std::size_t head = fitting(points.begin(), points.end(), (columns - 1) / 2);

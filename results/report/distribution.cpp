@@ -14,11 +14,11 @@
 namespace rackproof::results {
 namespace {
 
-constexpr std::size_t most_charts = 60;       ///< on the page
-constexpr std::size_t charts_in_sight = 12;   ///< the others unfold
-constexpr std::size_t most_points = 120;      ///< of one line
-constexpr std::size_t most_ranks_apart = 16;  ///< with more, a line is over ranks
-constexpr std::size_t most_lines = 8;         ///< launches
+constexpr std::size_t most_charts = 60;        ///< on the page
+constexpr std::size_t charts_in_sight = 12;    ///< the others unfold
+constexpr std::size_t most_line_points = 120;  ///< of one line
+constexpr std::size_t most_ranks_apart = 16;   ///< with more, a line is over ranks
+constexpr std::size_t most_lines = 8;          ///< launches
 
 /// One empirical distribution function.
 struct EcdfLine {
@@ -127,7 +127,7 @@ std::pair<double, double> range_of_lines(const std::vector<EcdfLine>& lines) {
 std::vector<std::vector<double>> steps_of(const EcdfLine& line, double factor) {
   const std::size_t count = line.times.size();
   std::vector<std::vector<double>> rows{{factor * line.times.front(), 0.0}};
-  const std::size_t points = std::min(count, most_points);
+  const std::size_t points = std::min(count, most_line_points);
   for (std::size_t i = 0; i < points; ++i) {
     const std::size_t at = points == count ? i : (i + 1) * count / points - 1;
     rows.push_back({factor * line.times[at], 100.0 * static_cast<double>(at + 1) / static_cast<double>(count)});

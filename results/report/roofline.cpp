@@ -20,7 +20,7 @@ namespace rackproof::results {
 namespace {
 
 constexpr std::string_view bandwidth_share = "mbu";
-constexpr std::size_t most_points = 2000;
+constexpr std::size_t most_roofline_points = 2000;
 
 struct RooflinePoint {
   double intensity;  ///< flop/B
@@ -61,7 +61,7 @@ Roofline roofline_of(const ReportData& data) {
     take_peaks(header, roofline);
     if (!(time > 0.0)) continue;
     if (header.name.find("/device-copy/") != std::string::npos) copy = std::max(copy, header.bytes / time);
-    if (!(header.flop > 0.0) || !(header.bytes > 0.0) || ++count > most_points) continue;
+    if (!(header.flop > 0.0) || !(header.bytes > 0.0) || ++count > most_roofline_points) continue;
     roofline.points[type_of(header)].push_back({header.flop / header.bytes, header.flop / time, header.tokens > 0.0});
   }
   if (!(roofline.bandwidth > 0.0) && copy > 0.0) {

@@ -138,7 +138,7 @@ std::optional<double> reduce_time(const Measured& measured, double ranks, double
 
 // ---- a step ----
 
-enum Piece : std::size_t { qkv, output, gate_up, down, head, reduce, piece_count };
+enum Piece : std::size_t { qkv, output, gate_up, down, token_head, reduce, piece_count };
 constexpr std::array<std::string_view, piece_count> piece_names{"QKV",  "attention output", "gate and up", "down",
                                                                 "head", "all-reduces"};
 
@@ -177,7 +177,7 @@ std::optional<ExplainedStep> explain(const ReportData& data, const ReportCase& o
   product(output, layers, rows, hidden, heads / tp);
   product(gate_up, layers, rows, 2.0 * number("ffn") / tp, hidden);
   product(down, layers, rows, hidden, number("ffn") / tp);
-  product(head, 1.0, batch, number("vocabulary") / tp, hidden);
+  product(token_head, 1.0, batch, number("vocabulary") / tp, hidden);
   if (step.reduces) {
     const auto once = reduce_time(measured, tp, 4.0 * rows * hidden);
     if (once) step.pieces[reduce] = (2.0 * layers + 1.0) * *once;
