@@ -78,9 +78,9 @@ class Runner {
       } catch (...) {
         failure_ = std::current_exception();
       }
-    } else {
-      state.SkipWithError("the run ended early");
     }
+    // The library wants to be told that the case was left before its end.
+    if (failure_ || !ended_early_.empty()) state.SkipWithError("the run ended early");
     ++next_;
     if (ended_early_.empty() && !failure_) --left_;
   }
@@ -96,10 +96,7 @@ class Runner {
     progress_.show(next_, rows_.size(), row.which->name);
     const double began = parts_.clock.local().now();
     const double share = next_share();
-    if (!ended_early_.empty()) {
-      state.SkipWithError("the run ended early");
-      return;
-    }
+    if (!ended_early_.empty()) return;
     StoppingRule rule;
     rule.relative_half_width = options_.relative_half_width;
     rule.max_samples = options_.max_samples;
