@@ -35,10 +35,10 @@ void require(cublasStatus_t status, const char* call) {
   throw Error(ExitCode::infrastructure, "cublasLt", static_cast<int>(status), call, cublasLtGetStatusString(status));
 }
 
-cuda::Event make_event() {
+cuda::Event make_event(const cuda::CudaDevice& device) {
   cudaEvent_t event = nullptr;
   cuda::check(cudaEventCreate(&event), "cudaEventCreate");
-  return cuda::Event(event);
+  return cuda::own(event, device.broken());
 }
 
 cudaDataType_t cuda_type(DataType type) {
@@ -103,7 +103,10 @@ std::vector<std::byte> normals(DataType type, std::size_t count) {
 class Bare {
  public:
   Bare(const gemm::Product& product, cuda::CudaDevice& device, bool cold)
-      : device_(device), begin_(make_event()), end_(make_event()), workspace_(device.allocate(workspace_bytes)) {
+      : device_(device),
+        begin_(make_event(device)),
+        end_(make_event(device)),
+        workspace_(device.allocate(workspace_bytes)) {
     const auto& [m, n, k] = product.shape;
     const DataType out = gemm::output_type(product.type);
     const bool k_major = product.layout == WeightLayout::packed;
