@@ -8,9 +8,9 @@
 
 #include "common/backends/backend.hpp"
 #include "common/backends/device.hpp"
+#include "common/backends/host/blas.hpp"
 #include "common/backends/host/cpu.hpp"
 #include "common/backends/host/memory.hpp"
-#include "common/backends/host/blas.hpp"
 
 namespace rackproof::host {
 
