@@ -71,7 +71,7 @@ void for_each_rank(const ResultFile& file, std::size_t suite, std::size_t which,
       const auto count = static_cast<std::size_t>(block.samples[row]);
       if (count == 0) continue;
       const auto times = std::span(block.time).subspan(row * static_cast<std::size_t>(block.columns), count);
-      visit(first + static_cast<int>(row), times, block.partner[row]);
+      visit(first + static_cast<int>(row), times, block.partner.empty() ? -1 : block.partner[row]);
     }
   }
 }

@@ -25,13 +25,6 @@ using results::testing::TemporaryFolder;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-// A sanitizer maps terabytes of addresses, and takes a signal for itself.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-
 std::string text_of(const GuardedRead& read, const std::function<ExitCode(const Emit&)>& work) {
   std::string text;
   EXPECT_EQ(run_guarded(read, work, [&](std::string_view piece) { text += piece; }), ExitCode::pass);
@@ -81,7 +74,6 @@ TEST(Guarded, passes_on_errors_with_their_code_and_line) {
 }
 
 TEST(Guarded, a_crash_is_one_line_about_the_file) {
-  if (sanitized) GTEST_SKIP() << "the sanitizer ends the child in its own way";
   EXPECT_THAT(refusal({.files = {"bad.h5"}}, [] { std::raise(SIGSEGV); }),
               AllOf(HasSubstr("'bad.h5': is damaged"), HasSubstr("crash (Segmentation fault)")));
   EXPECT_THAT(refusal({.files = {"a.h5", "b.h5"}}, [] { std::abort(); }), HasSubstr("'a.h5' or 'b.h5': is damaged"));
@@ -90,7 +82,6 @@ TEST(Guarded, a_crash_is_one_line_about_the_file) {
 }
 
 TEST(Guarded, memory_is_bounded) {
-  if (sanitized) GTEST_SKIP() << "a sanitizer maps more than any limit";
   const auto ask = [] {
     std::vector<std::string> all;
     for (int i = 0; i < 1000; ++i) all.emplace_back(std::size_t{1} << 20, 'x');
