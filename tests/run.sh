@@ -81,4 +81,18 @@ for preset in "${builds[@]}"; do
   esac
 done
 
-exec ctest --test-dir build/release --output-on-failure --no-tests=error --parallel "$(nproc)" "${filter[@]}" </dev/null
+status=0
+ctest --test-dir build/release --output-on-failure --no-tests=error --parallel "$(nproc)" "${filter[@]}" </dev/null |
+  tee build/ctest.log || status=$?
+[[ $status -ne 0 ]] || exit 0
+# What failed has spoken thousands of lines above: the end of it once more, and ctest's summary stays last.
+echo
+awk '/^[0-9]+\/[0-9]+ Testing: / { name = $3; lines = 0 }
+  { line[lines++] = $0 }
+  /^Test Failed\.$/ {
+    printf "---- %s, its last lines:\n", name
+    for (i = lines > 60 ? lines - 60 : 0; i < lines; ++i) print line[i]
+  }' build/release/Testing/Temporary/LastTest.log
+echo
+sed -n '/tests passed, .* failed out of/,$p' build/ctest.log
+exit "$status"
