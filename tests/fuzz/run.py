@@ -29,7 +29,10 @@ def blame(stderr):
     """'hdf5', 'ours' and the frame; 'unknown' where there is no stack."""
     if "broken promise:" in stderr:
         return "ours", re.search(r"broken promise: .*", stderr)[0]
-    for frame in FRAME.findall(stderr):
+    frames = FRAME.findall(stderr)
+    # The fuzzer's stand-in for a function of HDF5's, which is given the length that HDF5 believed.
+    inside = [i for i, frame in enumerate(frames) if "H5F_get_checksums" in frame]
+    for frame in frames[inside[0] + 1 if inside else 0:]:
         if "libhdf5" in frame:
             return "hdf5", frame
         if not NOBODY.search(frame):
