@@ -3,11 +3,13 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
 #include <new>
+#include <thread>
 
 #include "launch/commands.hpp"
 #include "launch/process_rank.hpp"
@@ -17,8 +19,14 @@ namespace {
 using rackproof::ExitCode;
 
 int exit_with(ExitCode code, const std::string& line) {
-  // Every rank fails alike on bad arguments; one of them says so.
-  if (rackproof::process_rank_hint() <= 0) fmt::print(stderr, "rackproof: {}\n", line);
+  // Every rank fails alike on bad arguments; one of them says so. The others give it time to: mpirun kills all of them
+  // as soon as one has ended.
+  constexpr std::chrono::seconds patience{2};
+  if (rackproof::process_rank_hint() <= 0) {
+    fmt::print(stderr, "rackproof: {}\n", line);
+  } else {
+    std::this_thread::sleep_for(patience);
+  }
   return static_cast<int>(code);
 }
 

@@ -14,10 +14,11 @@ MPIEXEC = os.environ.get("RACKPROOF_MPIEXEC", "mpirun").split(";")
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = bool(os.environ.get("RACKPROOF_UPDATE_GOLDEN"))
 
-# Seen on stderr around a program that fails under mpirun; not ours.
+# Seen on stderr around a program that fails under mpirun; not ours. PMIx complains where ranks end while it tells them
+# that others have.
 LAUNCHER_NOISE = re.compile(r"^(-{20,}|Primary job|a non-zero exit code|mpirun |mpiexec |MPI_ABORT|with errorcode|NOTE: invoking|"
                             r"You may or may not|exactly when Open MPI|Process name|Exit code|\s*$|\[.*\] \d+ more process|"
-                            r"\[.*\] Set MCA|=+|=   |.*BAD TERMINATION|.*PID|.*EXIT|.*KILLED)")
+                            r"\[.*\] Set MCA|\[[^]]*\] PMIX ERROR: |=+|=   |.*BAD TERMINATION|.*PID|.*EXIT|.*KILLED)")
 
 
 def environment(extra=None):
