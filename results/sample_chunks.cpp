@@ -57,37 +57,60 @@ bool fill_chunk(const RankBlock& block, const std::vector<T>& values, ChunkShape
   return some;
 }
 
+/// True where the values of the block are a chunk as they are: every rank has as many samples as there is room for.
+bool is_whole_chunk(const RankBlock& block, ChunkShape shape) {
+  const auto room = static_cast<std::int32_t>(shape.samples);
+  return block.columns == room && block.samples.size() == shape.ranks &&
+         std::all_of(block.samples.begin(), block.samples.end(), [room](std::int32_t n) { return n == room; });
+}
+
 }  // namespace
 
-std::vector<PackedChunk> SamplePacker::pack(const RankBlock& block, bool with_empty) {
-  std::vector<PackedChunk> packed;
-  std::vector<std::function<std::vector<char>(Worker&)>> work;
-  std::size_t bytes = 0;
+void SamplePacker::add_pieces(const RankBlock& block, bool with_empty, std::vector<Piece>& pieces) {
+  const bool is_whole = is_whole_chunk(block, shape_);
   const auto add = [&]<typename T>(const char* column, const std::vector<T>& values) {
     if (values.empty()) return;
-    bytes += values.size() * sizeof(T);
     for (std::size_t first = 0; first < static_cast<std::size_t>(block.columns); first += shape_.samples) {
-      packed.push_back({column, first, {}});
-      work.emplace_back([this, &block, &values, first, with_empty](Worker& worker) {
-        const bool some = fill_chunk(block, values, shape_, first, worker.chunk);
-        return some || with_empty ? worker.packer.pack(worker.chunk, sizeof(T)) : std::vector<char>{};
-      });
+      pieces.push_back({{column, first, {}},
+                        [this, &block, &values, first, with_empty, is_whole](Worker& worker, ByteBuffer& packed) {
+                          if (is_whole) {
+                            if (!with_empty && std::all_of(values.begin(), values.end(), is_fill<T>)) return false;
+                            worker.packer.pack(
+                                {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)}, sizeof(T),
+                                packed);
+                            return true;
+                          }
+                          const bool some = fill_chunk(block, values, shape_, first, worker.chunk);
+                          if (some || with_empty) worker.packer.pack(worker.chunk, sizeof(T), packed);
+                          return some || with_empty;
+                        }});
     }
   };
   add(schema::time, block.time);
   add(schema::host_time, block.host_time);
   add(schema::begin, block.begin);
-  add(schema::flags, block.flags);
-  add(schema::switches, block.switches);
   add(schema::probe, block.probe);
   add(schema::steal, block.steal);
+  add(schema::switches, block.switches);
+  add(schema::flags, block.flags);
+}
 
+void SamplePacker::pack(const RankBlock& block, bool with_empty, const std::function<void(const PackedChunk&)>& take) {
+  std::vector<Piece> pieces;
+  add_pieces(block, with_empty, pieces);
+  if (packed_.size() < pieces.size()) packed_.resize(pieces.size());
+  const std::size_t bytes = block.time.size() * sizeof(double) * 2;  // times are about half of all
   const int threads = bytes < sample_bytes_worth_threads ? 1 : std::min(usable_cores(), most_packing_threads);
   while (workers_.size() < static_cast<std::size_t>(threads)) workers_.push_back(std::make_unique<Worker>());
-  in_parallel(work.size(), threads,
-              [&](std::size_t i, std::size_t thread) { packed[i].bytes = work[i](*workers_[thread]); });
-  std::erase_if(packed, [](const PackedChunk& chunk) { return chunk.bytes.empty(); });
-  return packed;
+  in_parallel_in_order(
+      pieces.size(), threads,
+      [&](std::size_t i, std::size_t thread) {
+        packed_[i].clear();
+        if (pieces[i].pack(*workers_[thread], packed_[i])) pieces[i].chunk.bytes = packed_[i].bytes();
+      },
+      [&](std::size_t i) {
+        if (!pieces[i].chunk.bytes.empty()) take(pieces[i].chunk);
+      });
 }
 
 }  // namespace rackproof::results

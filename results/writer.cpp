@@ -321,8 +321,8 @@ struct Writer::State {
   [[nodiscard]] Suite& suite_of(std::size_t suite, std::size_t which);
   /// The columns (C,R,S) of a block.
   void write_samples(Suite& suite, std::size_t which, const RankBlock& block);
-  void write_chunks(const std::string& folder, std::size_t which, int first_rank,
-                    const std::vector<PackedChunk>& chunks) const;
+  /// Returns how many bytes went to the disk.
+  std::size_t write_chunks(const std::string& folder, std::size_t which, const RankBlock& block, bool with_empty);
   void write_part_of_chunks(const std::string& folder, std::size_t which, const RankBlock& block) const;
   /// Runs `work`, which writes; where that fails, gives the file up and throws what the user is to be told.
   template <typename Work>
@@ -840,10 +840,7 @@ void Writer::State::write_samples(Suite& suite, std::size_t which, const RankBlo
     return suite.touched.begin() + static_cast<std::ptrdiff_t>(which * blocks() + rank / chunk_ranks);
   };
   if (first % chunk_ranks == 0 && (end == first + chunk_ranks || (end == ranks && end - first < chunk_ranks))) {
-    const std::vector<PackedChunk> chunks = packer->pack(block, *block_of(first));
-    write_chunks(suite.folder, which, block.first_rank, chunks);
-    std::size_t bytes = 0;
-    for (const PackedChunk& chunk : chunks) bytes += chunk.bytes.size();
+    const std::size_t bytes = write_chunks(suite.folder, which, block, *block_of(first));
     // The disk works while the next block is gathered and packed.
     if (bytes >= bytes_worth_starting) lock->start_writing();
   } else {
@@ -852,19 +849,25 @@ void Writer::State::write_samples(Suite& suite, std::size_t which, const RankBlo
   std::fill(block_of(first), block_of(end - 1) + 1, true);
 }
 
-void Writer::State::write_chunks(const std::string& folder, std::size_t which, int first_rank,
-                                 const std::vector<PackedChunk>& chunks) const {
-  for (auto chunk = chunks.begin(); chunk != chunks.end();) {
-    const char* const column = chunk->column;
-    // No Handle: as in write_part().
-    const hid_t dataset = check(H5Dopen2(file.get(), (folder + column).c_str(), H5P_DEFAULT), "H5Dopen2");
-    for (; chunk != chunks.end() && chunk->column == column; ++chunk) {
-      const std::array<hsize_t, 3> offset{which, static_cast<hsize_t>(first_rank), chunk->first_sample};
-      check(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, offset.data(), chunk->bytes.size(), chunk->bytes.data()),
-            "H5Dwrite_chunk");
+std::size_t Writer::State::write_chunks(const std::string& folder, std::size_t which, const RankBlock& block,
+                                        bool with_empty) {
+  std::size_t bytes = 0;
+  std::string_view column;
+  // No Handle: as in write_part().
+  hid_t dataset = H5I_INVALID_HID;
+  packer->pack(block, with_empty, [&](const PackedChunk& chunk) {
+    if (column != chunk.column) {
+      if (dataset >= 0) check(H5Dclose(dataset), "H5Dclose");
+      dataset = check(H5Dopen2(file.get(), (folder + chunk.column).c_str(), H5P_DEFAULT), "H5Dopen2");
+      column = chunk.column;
     }
-    check(H5Dclose(dataset), "H5Dclose");
-  }
+    const std::array<hsize_t, 3> offset{which, static_cast<hsize_t>(block.first_rank), chunk.first_sample};
+    check(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, offset.data(), chunk.bytes.size(), chunk.bytes.data()),
+          "H5Dwrite_chunk");
+    bytes += chunk.bytes.size();
+  });
+  if (dataset >= 0) check(H5Dclose(dataset), "H5Dclose");
+  return bytes;
 }
 
 void Writer::State::write_part_of_chunks(const std::string& folder, std::size_t which, const RankBlock& block) const {

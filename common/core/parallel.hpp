@@ -14,4 +14,10 @@ namespace rackproof {
 /// most 1. What a call throws is thrown here, the first of them; calls that have not begun by then are left out.
 void in_parallel(std::size_t count, int threads, const std::function<void(std::size_t i, std::size_t t)>& work);
 
+/// As in_parallel(), and the calling thread calls take(i) for i = 0, 1, ... in this order, each after work(i) has
+/// ended, while other threads work on what follows: for results that one thread has to take in order. What work() or
+/// take() throws is thrown here, and take() is not called any more.
+void in_parallel_in_order(std::size_t count, int threads, const std::function<void(std::size_t i, std::size_t t)>& work,
+                          const std::function<void(std::size_t i)>& take);
+
 }  // namespace rackproof

@@ -60,5 +60,48 @@ TEST(Parallel, throws_what_a_piece_throws_when_all_threads_have_ended) {
 
 TEST(Parallel, sees_at_least_one_core) { EXPECT_GE(usable_cores(), 1); }
 
+TEST(Parallel, takes_results_in_order_in_the_calling_thread) {
+  for (const int threads : {0, 1, 2, 5, 40}) {
+    std::vector<int> results(500);
+    std::vector<int> taken;
+    in_parallel_in_order(
+        results.size(), threads,
+        [&](std::size_t i, std::size_t thread) {
+          EXPECT_LT(thread, static_cast<std::size_t>(std::max(threads, 1)));
+          if (i % 7 == 0) std::this_thread::yield();
+          results[i] = static_cast<int>(2 * i + 1);
+        },
+        [&, caller = std::this_thread::get_id()](std::size_t i) {
+          EXPECT_EQ(std::this_thread::get_id(), caller);
+          taken.push_back(results[i]);
+        });
+    ASSERT_EQ(taken.size(), results.size());
+    EXPECT_EQ(taken, results);
+  }
+}
+
+TEST(Parallel, what_a_piece_or_its_taker_throws_ends_the_row) {
+  for (const int threads : {1, 4}) {
+    std::size_t taken = 0;
+    const auto take = [&](std::size_t) { ++taken; };
+    EXPECT_THROW(in_parallel_in_order(
+                     1000, threads,
+                     [](std::size_t i, std::size_t) {
+                       if (i == 10) throw std::runtime_error("the tenth");
+                     },
+                     take),
+                 std::runtime_error);
+    EXPECT_LE(taken, 10U);
+    std::atomic<int> worked{0};
+    EXPECT_THROW(in_parallel_in_order(
+                     100000, threads, [&](std::size_t, std::size_t) { ++worked; },
+                     [](std::size_t i) {
+                       if (i == 3) throw std::logic_error("full");
+                     }),
+                 std::logic_error);
+    EXPECT_GE(worked, 4);
+  }
+}
+
 }  // namespace
 }  // namespace rackproof

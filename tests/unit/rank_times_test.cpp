@@ -171,6 +171,12 @@ void put_chunk(hid_t time, const std::vector<char>& bytes, std::uint32_t skipped
   ASSERT_GE(H5Dwrite_chunk(time, H5P_DEFAULT, skipped_filters, offset.data(), bytes.size(), bytes.data()), 0);
 }
 
+std::vector<char> packed_by(ChunkPacker& packer, const std::vector<char>& chunk) {
+  ByteBuffer buffer;
+  packer.pack(chunk, sizeof(double), buffer);
+  return {buffer.bytes().begin(), buffer.bytes().end()};
+}
+
 std::string complaint_about(const std::filesystem::path& path) {
   return error_of(ExitCode::usage, [&] { static_cast<void>(medians(ResultFile(path), 0, 0)); });
 }
@@ -180,17 +186,17 @@ TEST(RankTimes, of_damaged_chunks_are_refused_in_one_line) {
   const std::filesystem::path path = folder / "run.h5";
   constexpr std::size_t chunk_bytes = sizeof(double) * 3 * 40;
   ChunkPacker packer;
-  const std::vector<char> sound = packer.pack(std::vector<char>(chunk_bytes), 8);
+  const std::vector<char> sound = packed_by(packer, std::vector<char>(chunk_bytes));
   std::vector<char> noise(3000);
   std::mt19937 random(3);
   for (char& byte : noise) byte = static_cast<char>(random());
-  const std::vector<char> bomb = packer.pack(std::vector<char>(std::size_t{64} << 20), 8);
+  const std::vector<char> bomb = packed_by(packer, std::vector<char>(std::size_t{64} << 20));
   std::vector<char> huge = sound;
   huge.resize(1 << 20);
   const std::vector<std::pair<std::vector<char>, const char*>> spoilt{
       {noise, "cannot be decompressed"},
       {{sound.begin(), sound.end() - 6}, "cannot be decompressed"},
-      {packer.pack(std::vector<char>(chunk_bytes - 8), 8), "cannot be decompressed"},
+      {packed_by(packer, std::vector<char>(chunk_bytes - 8)), "cannot be decompressed"},
       {bomb, "absurd size"},
       {huge, "absurd size"}};
   for (const auto& [bytes, why] : spoilt) {
