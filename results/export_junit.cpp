@@ -12,6 +12,7 @@
 
 #include "common/core/units.hpp"
 #include "results/export_format.hpp"
+#include "results/html.hpp"
 
 namespace rackproof::results {
 namespace {
@@ -19,36 +20,15 @@ namespace {
 /// For attributes and text. Beside markup, XML 1.0 has no place for most control characters and for U+FFFE and U+FFFF;
 /// the text is valid UTF-8.
 std::string xml_escaped(std::string_view text) {
-  std::string out;
+  std::string plain;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     const std::string_view three = text.substr(i, 3);
-    if (three == "\xef\xbf\xbe" || three == "\xef\xbf\xbf") {
-      out += '?';
-      i += 2;
-      continue;
-    }
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += static_cast<unsigned char>(c) < 0x20 && c != '\n' ? '?' : c;
-    }
+    const bool is_no_character = three == "\xef\xbf\xbe" || three == "\xef\xbf\xbf";
+    plain += is_no_character || (static_cast<unsigned char>(c) < 0x20 && c != '\n') ? '?' : c;
+    if (is_no_character) i += 2;
   }
-  return out;
+  return with_references(plain);
 }
 
 /// s that the case took to measure, warming up included: of the job, as far as the file knows.

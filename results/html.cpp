@@ -7,7 +7,6 @@
 #include "common/core/error.hpp"
 
 namespace rackproof::results {
-namespace {
 
 std::string with_references(std::string_view text) {
   std::string out;
@@ -35,8 +34,6 @@ std::string with_references(std::string_view text) {
   }
   return out;
 }
-
-}  // namespace
 
 std::string html_text(std::string_view text, std::size_t limit) { return with_references(printable(text, limit)); }
 

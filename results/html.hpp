@@ -10,6 +10,9 @@
 
 namespace rackproof::results {
 
+/// & < > " ' become character references, of HTML and XML.
+[[nodiscard]] std::string with_references(std::string_view text);
+
 /// Text of any origin, fit for the inside of an element and of a quoted attribute: control characters and invalid UTF-8
 /// become '?' and more than `limit` bytes are cut (printable()), then & < > " ' become character references.
 [[nodiscard]] std::string html_text(std::string_view text, std::size_t limit = 300);

@@ -66,18 +66,22 @@ std::optional<std::pair<std::size_t, std::size_t>> interval_places(long n, long 
   return std::pair{low_index, high_index};
 }
 
-/// n (1 - r1) / (1 + r1) of the mid-ranks of a sample, in its order.
-double effective_size_of(const std::vector<double>& ranks) {
-  const auto n = static_cast<double>(ranks.size());
-  const double mean = (n + 1.0) / 2.0;
+/// Of the mid-ranks of a sample, in its order.
+double lag_one_of(const std::vector<double>& ranks) {
+  const double mean = (static_cast<double>(ranks.size()) + 1.0) / 2.0;
   double variance = 0.0;
   double covariance = 0.0;
   for (std::size_t i = 0; i < ranks.size(); ++i) {
     variance += (ranks[i] - mean) * (ranks[i] - mean);
     if (i > 0) covariance += (ranks[i] - mean) * (ranks[i - 1] - mean);
   }
-  if (variance <= 0.0) return n;  // all values equal: no order to correlate
-  const double r1 = covariance / variance;
+  return variance > 0.0 ? covariance / variance : 0.0;  // all values equal: no order to correlate
+}
+
+/// n (1 - r1) / (1 + r1) of the mid-ranks of a sample, in its order.
+double effective_size_of(const std::vector<double>& ranks) {
+  const auto n = static_cast<double>(ranks.size());
+  const double r1 = lag_one_of(ranks);
   return std::clamp(n * (1.0 - r1) / (1.0 + r1), 1.0, n);
 }
 
@@ -156,6 +160,8 @@ std::vector<double> mid_ranks(std::span<const double> values) {
   }
   return ranks;
 }
+
+double rank_autocorrelation(std::span<const double> values) { return lag_one_of(mid_ranks(values)); }
 
 double effective_sample_size(std::span<const double> values) {
   const std::vector<double> kept = without_nan(values);

@@ -63,6 +63,9 @@ class MedianEstimator {
 /// The smallest n with 1 - q^n >= confidence: 5, 29, 299 and 2995 for 0.5, 0.9, 0.99 and 0.999 at 95 %.
 [[nodiscard]] long fewest_for_upper_bound(double q, double confidence = 0.95);
 
+/// The lag-1 autocorrelation of the ranks of the values, in their order; 0 where all are equal. No NaN.
+[[nodiscard]] double rank_autocorrelation(std::span<const double> values);
+
 /// n (1 - r1) / (1 + r1) with r1 the lag-1 autocorrelation of the ranks of the values, within [1, n].
 [[nodiscard]] double effective_sample_size(std::span<const double> values);
 

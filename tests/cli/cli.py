@@ -117,6 +117,18 @@ class TestCase(unittest.TestCase):
             self.assertIn(word, lines[0])
 
 
+class ExampleTestCase(TestCase):
+    """With the files of tests/unit/example_files.cpp in the folder `examples`."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        holder = tempfile.TemporaryDirectory(prefix="rackproof-examples-")
+        cls.addClassCleanup(holder.cleanup)
+        cls.examples = Path(holder.name)
+        subprocess.run([os.environ["RACKPROOF_EXAMPLES"], cls.examples], check=True, timeout=60)
+
+
 def main():
     """All tests of the file, or those that the arguments or RACKPROOF_TEST_NAMES (Class.test;Class.test) name."""
     named = [name for name in os.environ.get("RACKPROOF_TEST_NAMES", "").split(";") if name]

@@ -3,10 +3,8 @@ file, golden output of files that are the same everywhere."""
 
 import csv
 import json
-import os
 import subprocess
 import sys
-import tempfile
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
@@ -16,19 +14,10 @@ import numpy as np
 import cli
 from cli import run
 
-EXAMPLES = os.environ["RACKPROOF_EXAMPLES"]
 COMPARE = Path("/usr/share/benchmark/compare.py")
 
 
-class Export(cli.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        holder = tempfile.TemporaryDirectory(prefix="rackproof-examples-")
-        cls.addClassCleanup(holder.cleanup)
-        cls.examples = Path(holder.name)
-        subprocess.run([EXAMPLES, cls.examples], check=True, timeout=60)
-
+class Export(cli.ExampleTestCase):
     def export(self, form, *names, more=()):
         result = run("export", *(self.examples / name for name in names), "--format", form, *more)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
