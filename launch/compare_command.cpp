@@ -25,6 +25,7 @@ struct CompareState {
   std::string alpha = "0.05";
   std::string case_regex;
   bool allow_fake = false;
+  bool json = false;
   GuardOptions guard;
 };
 
@@ -42,8 +43,8 @@ double parse_alpha(const std::string& text) {
 }
 
 ExitCode calibrate(const CompareState& state) {
-  if (!state.to.empty() || !state.by.empty() || !state.margins.empty()) {
-    throw usage_error("--calibrate takes launches of one thing; leave --to, --by and --margins out");
+  if (!state.to.empty() || !state.by.empty() || !state.margins.empty() || state.json) {
+    throw usage_error("--calibrate takes launches of one thing; leave --to, --by, --margins and --json out");
   }
   const std::vector<std::filesystem::path> files = paths_of(state.files);
   const auto margins = [&] { return results::calibrate(files, state.case_regex, state.allow_fake); };
@@ -91,7 +92,7 @@ ExitCode compare_sides(const CompareState& state) {
       others.erase(others.begin());
     }
     const results::Comparison comparison = results::compare(base, others, options);
-    emit(results::comparison_text(comparison));
+    emit(state.json ? results::comparison_json(comparison) : results::comparison_text(comparison));
     return results::verdict_of(comparison);
   });
 }
@@ -110,6 +111,7 @@ void add_options(CLI::App& command, CompareState& state) {
       ->capture_default_str();
   command.add_option("--case", state.case_regex, "Only the cases whose name matches this regular expression");
   command.add_flag("--allow-fake", state.allow_fake, "Take files of fake devices, which are no measurements");
+  command.add_flag("--json", state.json, "Print one JSON document instead of tables");
   command.add_flag("--calibrate", state.calibrate,
                    "Print what launches of one thing differ by, as margins for comparisons of half as many a side");
   command.add_option("--out,-o", state.out, "With --calibrate: write the margins to this file too");
@@ -130,6 +132,8 @@ void add_compare_command(CLI::App& app, CommandLine& command_line) {
       "Examples:\n"
       "  rackproof compare old-*.h5 --to new-*.h5\n"
       "  rackproof compare night-*.h5 --by nccl --base 2.21.5 --case allreduce\n"
+      "  rackproof compare old-*.h5 --to new-*.h5 --json | jq '.others[].cases[] | select(.verdict == "
+      "\"SLOWER\").name'\n"
       "  rackproof compare --calibrate quiet-*.h5 --out margins.toml\n"
       "  rackproof compare old-*.h5 --to new-*.h5 --margins margins.toml");
   command->callback([state, &command_line] {

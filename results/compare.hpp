@@ -124,4 +124,7 @@ struct Comparison {
 /// For people. Every line ends with a newline.
 [[nodiscard]] std::string comparison_text(const Comparison& comparison);
 
+/// For scripts: one JSON document on one line, "rackproof-comparison", version 1.
+[[nodiscard]] std::string comparison_json(const Comparison& comparison);
+
 }  // namespace rackproof::results

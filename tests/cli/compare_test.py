@@ -1,6 +1,8 @@
 """`rackproof compare` on launches that the real writer made: golden output, exit codes, and what it refuses."""
 
+import json
 import os
+import statistics
 import subprocess
 import tempfile
 from pathlib import Path
@@ -39,6 +41,31 @@ class Compare(cli.TestCase):
         self.assertRegex(self.row(text, "gemm/f32/m512"), r" 1\.030 .* SLOWER$")
         self.assertRegex(self.row(text, "allreduce/f32/8B"), r" 0\.970 .* FASTER$")
         self.assertRegex(self.row(text, "gemm/f64/m512"), r" SAME$")
+
+    def test_json_says_what_the_tables_say(self):
+        sides = (*self.files("base"), "--to", *self.files("slow"))
+        document = json.loads(self.compare(*sides, "--json", code=3))
+        self.assertEqual((document["schema_name"], document["schema_version"]), ("rackproof-comparison", 1))
+        self.assertEqual(document["verdict"], "FAIL")
+        self.assertEqual(document["base"], {"name": "base", "files": self.files("base")})
+        (new,) = document["others"]
+        self.assertEqual(new["files"], self.files("slow"))
+        text = self.compare(*sides, code=3)
+        for case in new["cases"]:
+            row = self.row(text, case["name"])
+            self.assertIn(f" {case['time_ratio']:.3f} ", row)
+            self.assertIn(f"{case['low']:.3f} {case['high']:.3f}", row)
+            self.assertTrue(row.removesuffix("?").endswith(case["verdict"]) or case["verdict"] == "INCONCLUSIVE", row)
+            self.assertEqual([len(case[side]["launch_time_s"]) for side in ("base", "other")], [10, 10])
+            self.assertLess(case["p"], case["p_holm"] + 1e-12)
+        slower = {case["name"]: case for case in new["cases"] if case["verdict"] == "SLOWER"}
+        self.assertIn("gemm/f32/m512", " ".join(slower))
+        for case in slower.values():
+            times = case["other"]["launch_time_s"]
+            self.assertAlmostEqual(case["other"]["time_s"], statistics.median(times), delta=1e-12)
+        self.assertEqual(sum(suite["slower"] for suite in new["suites"]), len(slower))
+        missing = json.loads(self.compare(*self.files("base", 2), "--to", *self.files("slow", 2), "--json", code=4))
+        self.assertEqual(missing["verdict"], "INCONCLUSIVE")
 
     def test_the_same_thing(self):
         text = self.compare(*self.files("base"), "--to", *self.files("same"))
