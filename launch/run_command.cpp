@@ -167,6 +167,10 @@ std::string closing_words(const std::string& file, const std::string& limits) {
       "  rackproof show {0}                    the tables again\n"
       "  rackproof show {0} --ranks            one row a rank; --case REGEX selects\n",
       file);
+  text += fmt::format(
+      "  rackproof report {0} -o {1}   one page for people, with charts\n"
+      "  rackproof compare {0} ... --to NEW.h5 ...   what differs; several launches a side\n",
+      file, std::filesystem::path(file).replace_extension(".html").string());
   if (!limits.empty()) text += fmt::format("  rackproof accept {} --limits {}   the verdict\n", file, limits);
   return text;
 }

@@ -151,7 +151,7 @@ std::string_view status_word(Status status) {
 }
 
 std::string_view stop_word(StopReason reason) {
-  static constexpr std::array<std::string_view, 4> words{"none", "converged", "budget", "max_samples"};
+  static constexpr std::array<std::string_view, 5> words{"none", "converged", "budget", "max_samples", "certain"};
   return words.at(static_cast<std::size_t>(reason == StopReason::none ? 0 : static_cast<int>(reason) + 1));
 }
 

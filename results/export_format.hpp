@@ -68,7 +68,7 @@ void for_each_block(const ResultFile& file, std::size_t suite, std::size_t which
 
 /// "not_run", "passed", "mistrusted", "failed", "skipped", "error".
 [[nodiscard]] std::string_view status_word(Status status);
-/// "none", "converged", "budget", "max_samples".
+/// "none", "converged", "budget", "max_samples", "certain".
 [[nodiscard]] std::string_view stop_word(StopReason reason);
 
 /// Text of the provenance, or empty. What cannot stand in UTF-8 is replaced.

@@ -61,6 +61,18 @@ std::string option_difference(const RunHeader& file, const RunHeader& now) {
   return {};
 }
 
+/// `run --limits` ends cases by its limits: others, or none, would make other cases of them.
+std::string limits_difference(const RunHeader& file, const RunHeader& now) {
+  const auto limits = [](const RunHeader& header) {
+    const auto found = header.provenance.find("limits");
+    return found == header.provenance.end() ? std::string() : found->second;
+  };
+  if (limits(file) == limits(now)) return {};
+  if (limits(now).empty()) return "it was measured against limits and this command has no --limits";
+  return limits(file).empty() ? "it was measured without --limits"
+                              : "the limits in it are others than those of --limits";
+}
+
 /// `a` is from a file.
 bool same_parameters(const Parameters& a, const Parameters& b) {
   // A file keeps neither their order nor a text that is empty.
@@ -189,7 +201,8 @@ std::filesystem::path find_to_resume(const std::filesystem::path& name) {
 void refuse_if_written(const std::filesystem::path& path) { const LockedFile lock(path, LockedFile::Access::read); }
 
 std::string difference(const RunHeader& file, const RunHeader& now) {
-  for (const auto& compare : {rank_difference, option_difference, case_difference, software_difference}) {
+  for (const auto& compare :
+       {rank_difference, limits_difference, option_difference, case_difference, software_difference}) {
     if (std::string text = compare(file, now); !text.empty()) return text;
   }
   return {};

@@ -53,12 +53,13 @@ struct Mark {
   char sign;
   const char* meaning;
 };
-constexpr std::array<Mark, 5> marks{
+constexpr std::array<Mark, 6> marks{
     {{'~', "sampling ended on its budget, before the median was known as well as wanted"},
      {'^', "more than 5 % of the samples of some rank started late"},
      {'=', "started by a barrier, because the global clock was too uncertain"},
      {'*', "reading the clock took more than 5 % of the time"},
-     {'!', "above 100 % of the peak: it was measured too low, or the data stayed in the cache"}}};
+     {'!', "above 100 % of the peak: it was measured too low, or the data stayed in the cache"},
+     {'#', "sampling ended as soon as it was certain on which side of its limits it is"}}};
 /// A share of a peak that has no other explanation than a wrong peak, in %. Above 100 for the noise of both.
 constexpr double impossible_share = 103.0;
 
@@ -143,6 +144,7 @@ class Page {
   std::string marks_of(const CaseHeader& one, const CaseOutcome& outcome, const CaseSummary& summary) {
     std::string text;
     if (outcome.stop_reason == StopReason::budget) text += marks[0].sign;
+    if (outcome.stop_reason == StopReason::certain) text += marks[5].sign;
     if (summary.late > late_share) text += marks[1].sign;
     if ((summary.flags & schema::flag_barrier) != 0) text += marks[2].sign;
     if ((summary.flags & schema::flag_short) != 0) text += marks[3].sign;

@@ -1,5 +1,6 @@
 """`rackproof accept` and `run --limits` on runs of this machine, with the numbers blanked."""
 
+import json
 import re
 
 import cli
@@ -102,12 +103,39 @@ class Accept(cli.TestCase):
             self.assertIn('"producers_risk": 0.005', configuration)
             self.assertIn('"consumers_risk": 0.01', configuration)
             self.assertEqual(file["provenance/limits"].asstr()[()], easy.read_text())
+        shown = run("show", out).stdout
+        self.assertRegex(shown, r"(?m)^gemm/f64/\S+ +PASSED +\d+[~^=*]*#")
+        self.assertIn("\n# sampling ended as soon as it was certain", shown)
+        exported = json.loads(run("export", out, "--format", "json").stdout)
+        self.assertEqual({case["stop_reason"] for suite in exported["runs"][0]["suites"] for case in suite["cases"]},
+                         {"certain"})
         judged = run("accept", out, "--limits", easy)
         self.assertEqual(judged.returncode, 0, judged.stdout)
         self.assertIn("the run's own sequential test", judged.stdout)
         hard = self.file("hard.toml", limits(*HARD))
         out = self.measure("y.h5", "--limits", hard)
         self.assertEqual(run("accept", out, "--limits", hard).returncode, 3)
+
+    def test_a_run_with_limits_goes_on_with_the_same_limits_alone(self):
+        easy = self.file("easy.toml", limits(*EASY))
+        out = self.folder / "x.h5"
+        # No case fits into so little wall time: all are left to the second launch.
+        first = run("run", *CASES[:-1], "10m", "--limits", easy, "--wall-time", "20s", "--resume", out, ranks=2)
+        self.assertEqual(first.returncode, 75, first.stderr)
+        goes_on = ("run", *CASES[:-1], "10m", "--resume", out)
+        self.assert_refused(run(*goes_on, ranks=2), 2, "against limits and this command has no --limits")
+        other = self.file("other.toml", easy.read_text().replace("min = 1e-06", "min = 1.5e-06"))
+        self.assertNotEqual(other.read_text(), easy.read_text())
+        self.assert_refused(run(*goes_on, "--limits", other, ranks=2), 2, "others than those of --limits")
+        second = run(*goes_on, "--limits", easy, ranks=2)
+        self.assertEqual(second.returncode, 0, second.stderr)
+        with h5py.File(out) as file:
+            for suite in ("gemm", "allreduce"):
+                self.assertEqual(list(file[f"suites/{suite}/stop_reason"]), [3] * len(file[f"suites/{suite}/case"]))
+            self.assertEqual(file["provenance/limits"].asstr()[()], easy.read_text())
+            self.assertEqual(len(json.loads(file["provenance/resumed"].asstr()[()])), 2)
+        judged = run("accept", out, "--limits", easy)
+        self.assertEqual(judged.returncode, 0, judged.stdout)
 
     def test_bad_arguments(self):
         out = self.measure("x.h5")

@@ -1,6 +1,7 @@
 """The page of `rackproof report` as a browser shows it: Debian's Chromium, without a window and without a network."""
 
 import re
+import subprocess
 import unittest
 
 import cli
@@ -29,7 +30,7 @@ def open_browser():
     return webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
 
 
-class Refusals(cli.TestCase):
+class Refusals(cli.ExampleTestCase):
     def test_bad_input_is_one_line(self):
         text = self.folder / "x.txt"
         text.write_text("no result file")
@@ -40,6 +41,25 @@ class Refusals(cli.TestCase):
         page.write_text("mine")
         self.assert_refused(run("report", text, "-o", page), 2, "--force")
         self.assertEqual(page.read_text(), "mine")
+
+
+    def test_a_full_disk_leaves_no_page_behind(self):
+        """As a full disk: no file of this process may grow beyond 8 KiB."""
+        page = self.folder / "x.html"
+        for before in (None, "mine"):
+            if before:
+                page.write_text(before)
+            result = subprocess.run(["bash", "-c", 'ulimit -f 8; exec "$@"', "-", cli.RACKPROOF, "report",
+                                     self.examples / "example.h5", "-o", page, "--force"], env=cli.environment(),
+                                    capture_output=True, text=True, timeout=60, check=False)
+            self.assert_refused(result, 75, "x.html", "cannot be written", "free some space")
+            self.assertEqual([path.name for path in self.folder.iterdir()], ["x.html"] if before else [])
+        self.assertEqual(page.read_text(), "mine")
+        # The text on a device that is full.
+        with open("/dev/full", "wb") as full:
+            shown = subprocess.run([cli.RACKPROOF, "show", self.examples / "example.h5"], stdout=full,
+                                   stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        self.assertEqual(shown.returncode, 75, shown.stderr)
 
 
 class Page(unittest.TestCase):
@@ -160,6 +180,26 @@ class Page(unittest.TestCase):
         for width in (400, 1280):
             self.open(width=width)
             self.browser.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
+            self.assertLessEqual(self.browser.execute_script("return document.scrollingElement.scrollWidth"), width)
+
+    def test_wide_tables_scroll_in_their_own_box(self):
+        """A heading that is wider than any screen, in every table; nothing else of the page may move with it."""
+        for width in (400, 1280):
+            self.open(width=width)
+            boxes = self.browser.execute_script("""
+                for (const d of document.querySelectorAll("details")) d.open = true;
+                for (const head of document.querySelectorAll("thead th:nth-child(2)")) head.append("x".repeat(1000));
+                return [...document.querySelectorAll("table")].map(table => {
+                  const box = table.closest(".scroll");
+                  if (!box) return [table.caption && table.caption.textContent, null];
+                  box.scrollLeft = 200;
+                  return [table.caption.textContent, box.scrollWidth > box.clientWidth, box.scrollLeft,
+                          box.getBoundingClientRect().right <= document.documentElement.clientWidth];
+                })""")
+            self.assertGreater(len(boxes), 2)
+            for box in boxes:
+                self.assertEqual(box[1:], [True, 200, True], box)
+            self.assertEqual(self.browser.execute_script("window.scrollTo(500, 0); return window.scrollX"), 0)
             self.assertLessEqual(self.browser.execute_script("return document.scrollingElement.scrollWidth"), width)
 
     def test_text_from_outside_is_text(self):
