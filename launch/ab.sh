@@ -20,6 +20,8 @@ folder or a binary.
   --env-a, --env-b NAME=VALUE
                         set for that build alone; may be repeated
   --margins FILE        for the comparison: margins of `rackproof compare --calibrate`
+  --margin SHARE        ... or one for all cases (default: 1%)
+  --allow-fake          ... of launches on fake devices, too
   -- ARGUMENT...        arguments for `rackproof run`, the same for both
   --help
 
@@ -49,12 +51,13 @@ seed=
 declare -A mpirun=([a]='' [b]='')
 env_a=()
 env_b=()
-margins=()
+judging=()
 while [[ $# -gt 0 ]]; do
   case $1 in
     --help | -h) usage && exit 0 ;;
     --) shift && break ;;
-    -n | --folder | --ranks | --seed | --mpirun-a | --mpirun-b | --env-a | --env-b | --margins)
+    --allow-fake) judging+=("$1") ;;
+    -n | --folder | --ranks | --seed | --mpirun-a | --mpirun-b | --env-a | --env-b | --margin | --margins)
       [[ $# -ge 2 ]] || die "$1 needs a value; see --help"
       case $1 in
         -n) launches=$2 ;;
@@ -66,7 +69,7 @@ while [[ $# -gt 0 ]]; do
           [[ $2 =~ ^[A-Za-z_][A-Za-z_0-9]*= ]] || die "$1 '$2' is no NAME=VALUE"
           if [[ $1 == --env-a ]]; then env_a+=("$2"); else env_b+=("$2"); fi
           ;;
-        --margins) margins=(--margins "$2") ;;
+        --margin | --margins) judging+=("$1" "$2") ;;
       esac
       shift
       ;;
@@ -164,6 +167,10 @@ run_one() {
     wait "$run" || status=$?
   done
   trap - INT TERM HUP
+  # What broke off is closed with the cases that it had finished: kept, but no launch.
+  if [[ ($stopped == yes || ($status -ne 0 && $status -ne 3)) && -e $file ]]; then
+    mv -f "$file" "${file%.h5}.broke-off"
+  fi
   if [[ $stopped == yes ]]; then
     echo "ab.sh: stopped; the same command goes on with launch $(basename "$file" .h5)" >&2
     exit 75
@@ -192,4 +199,4 @@ for ((i = 1; i <= launches; ++i)); do
   files_a+=("$folder/a-$number.h5")
   files_b+=("$folder/b-$number.h5")
 done
-exec "${binary[a]}" compare "${files_a[@]}" --to "${files_b[@]}" "${margins[@]}"
+exec "${binary[a]}" compare "${files_a[@]}" --to "${files_b[@]}" "${judging[@]}"

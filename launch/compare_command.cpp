@@ -22,7 +22,7 @@ struct CompareState {
   bool force = false;
   std::string margins;
   std::string margin;
-  std::string alpha = "0.05";
+  std::string alpha;
   std::string case_regex;
   bool allow_fake = false;
   bool json = false;
@@ -34,6 +34,7 @@ std::vector<std::filesystem::path> paths_of(const std::vector<std::string>& file
 }
 
 double parse_alpha(const std::string& text) {
+  if (text.empty()) return stats::LaunchRules{}.alpha;
   double value = 0.0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size() || !(value > 0.0) || value > 0.5) {
@@ -43,8 +44,10 @@ double parse_alpha(const std::string& text) {
 }
 
 ExitCode calibrate(const CompareState& state) {
-  if (!state.to.empty() || !state.by.empty() || !state.margins.empty() || state.json) {
-    throw usage_error("--calibrate takes launches of one thing; leave --to, --by, --margins and --json out");
+  if (!state.to.empty() || !state.by.empty() || !state.margins.empty() || !state.margin.empty() ||
+      !state.alpha.empty() || state.json) {
+    throw usage_error(
+        "--calibrate takes launches of one thing; leave --to, --by, --margin, --margins, --alpha and --json out");
   }
   const std::vector<std::filesystem::path> files = paths_of(state.files);
   const auto margins = [&] { return results::calibrate(files, state.case_regex, state.allow_fake); };
@@ -107,8 +110,7 @@ void add_options(CLI::App& command, CompareState& state) {
   command.add_option("--margin", state.margin,
                      "Differences up to this do not matter (default: 1%); with --margins for cases that it lacks");
   command.add_option("--margins", state.margins, "Margins of each case, from --calibrate");
-  command.add_option("--alpha", state.alpha, "Chance of one false difference or more among all cases")
-      ->capture_default_str();
+  command.add_option("--alpha", state.alpha, "Chance of one false difference or more among all cases (default: 0.05)");
   command.add_option("--case", state.case_regex, "Only the cases whose name matches this regular expression");
   command.add_flag("--allow-fake", state.allow_fake, "Take files of fake devices, which are no measurements");
   command.add_flag("--json", state.json, "Print one JSON document instead of tables");

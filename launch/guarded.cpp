@@ -120,6 +120,11 @@ void bind_child(const GuardedRead& read, double cpu_time) {
   ::dup2(nowhere, STDOUT_FILENO);
   ::dup2(nowhere, STDERR_FILENO);  // what the C library says of a corrupted heap is not for the user
   set_limit(RLIMIT_CORE, 0, 0);
+  rlimit open_files{};
+  if (::getrlimit(RLIMIT_NOFILE, &open_files) == 0) {
+    open_files.rlim_cur = open_files.rlim_max;  // each result file is open while it is read
+    ::setrlimit(RLIMIT_NOFILE, &open_files);
+  }
   const std::uint64_t memory = address_space() + read.memory;
   set_limit(RLIMIT_AS, memory, memory);
   const auto seconds = static_cast<rlim_t>(std::ceil(cpu_time));
@@ -397,6 +402,13 @@ ExitCode print_guarded(const GuardedRead& read, const std::function<ExitCode(con
 
 ExitCode write_guarded(const GuardedRead& read, const std::filesystem::path& out, bool force,
                        const std::function<ExitCode(const Emit&)>& work) {
+  for (const std::filesystem::path& input : read.files) {
+    std::error_code none;
+    if (std::filesystem::equivalent(input, out, none)) {
+      throw usage_error(
+          fmt::format("'{}': is one of the files to read; give the output another name", printable(out.string(), 500)));
+    }
+  }
   results::OutputFile file(out, force);
   const ExitCode code = run_guarded(read, work, [&file](std::string_view piece) { file.write(piece); });
   file.commit();

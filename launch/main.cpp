@@ -1,7 +1,9 @@
 // The command line. The only place that turns an Error into a message and an exit code.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
@@ -23,7 +25,7 @@ int exit_with(ExitCode code, const std::string& line) {
   // as soon as one has ended.
   constexpr std::chrono::seconds patience{2};
   if (rackproof::process_rank_hint() <= 0) {
-    fmt::print(stderr, "rackproof: {}\n", line);
+    std::fputs(fmt::format("rackproof: {}\n", line).c_str(), stderr);  // does not throw where it cannot
   } else {
     std::this_thread::sleep_for(patience);
   }
@@ -79,9 +81,18 @@ int run(int argc, char** argv) {
   return static_cast<int>(command_line.action());
 }
 
+/// Where the caller has closed standard input, output or error, the next file to be opened would take its place.
+void open_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    // The lowest number that is free: this one.
+    if (::fcntl(descriptor, F_GETFD) == -1) static_cast<void>(::open("/dev/null", O_RDWR));
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_descriptors();
   spdlog::set_default_logger(spdlog::stderr_color_mt("rackproof"));
   spdlog::set_pattern("rackproof: %l: %v");
   // A file that hits the limit of its size is an error like a full disk, not the end of the process.

@@ -37,7 +37,7 @@ ExitCode write_report(const ReportState& state) {
     emit(results::report_page(options));
     return ExitCode::pass;
   });
-  fmt::print(stderr, "Wrote {}\n", state.out);
+  std::fputs(fmt::format("Wrote {}\n", state.out).c_str(), stderr);
   return code;
 }
 

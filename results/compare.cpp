@@ -217,6 +217,7 @@ ComparedCase compared_case(const SideOfLaunches& base, const SideOfLaunches& oth
     one.note = work;
   } else {
     if (one.base.times.empty() || one.other.times.empty()) one.call = Call::missing;
+    one.incomplete = one.base.times.size() != there.size() || one.other.times.size() != here.size();
     add_sentence(one.note, absences(base, there));
     add_sentence(one.note, absences(other, here));
   }
@@ -467,6 +468,8 @@ class ComparedFamily {
         if (!is_judged(one.call)) continue;
         one.verdict = verdicts[next++];
         one.call = call_of(one.verdict.call);
+        // Where only some launches have it, the others may not have for a reason: nobody calls that all right.
+        if (one.incomplete && (one.call == Call::same || one.call == Call::faster)) one.call = Call::inconclusive;
       }
       for (std::size_t d = 0; d < draft.devices->times().size(); ++d) add_device(draft, d, verdicts[next++]);
       auto& devices = draft.contrast.devices;
@@ -577,6 +580,13 @@ Comparison compare(const CompareSide& base, const std::vector<CompareSide>& othe
   comparison.restless = take_restless(facts);
   check_ranks(first);
   warn_of_side(first, comparison.warnings);
+  if (!options.margins.cases.empty()) {
+    std::size_t fewest = first.launches.size();
+    for (const SideOfLaunches& side : sides) fewest = std::min(fewest, side.launches.size());
+    for (std::string& line : margin_mismatches(options.margins, first.launches.front().header, fewest)) {
+      comparison.warnings.push_back(std::move(line));
+    }
+  }
   std::vector<Draft> drafts;
   for (const SideOfLaunches& side : sides) {
     check_ranks(side);

@@ -61,6 +61,7 @@ struct ComparedCase {
   Call call = Call::inconclusive;
   std::string note;         ///< what is to be said about it; may be empty
   bool mistrusted = false;  ///< measured, but in some launch nothing was checked
+  bool incomplete = false;  ///< some launch has no time of it: never the same or faster, but inconclusive
 };
 
 /// All cases of a suite in one: of each launch the mean of the logarithms of the times of its cases, those that every

@@ -84,7 +84,13 @@ class MarginsFile {
   explicit MarginsFile(const std::filesystem::path& path) : path_(path) {}
 
   [[nodiscard]] Margins read() const {
-    std::ifstream in(path_, std::ios::binary);
+    std::error_code none;
+    const bool regular = std::filesystem::is_regular_file(path_, none);
+    std::ifstream in;
+    if (regular && std::filesystem::file_size(path_, none) <= most_bytes)
+      in.open(path_, std::ios::binary);
+    else
+      in.setstate(std::ios::failbit);
     std::string text;
     if (in) text.assign(std::istreambuf_iterator<char>(in), {});
     if (!in || text.size() > most_bytes) throw wrong("cannot be read");
@@ -194,5 +200,21 @@ std::string margins_toml(const Margins& margins) {
 }
 
 Margins read_margins(const std::filesystem::path& path) { return MarginsFile(path).read(); }
+
+std::vector<std::string> margin_mismatches(const Margins& margins, const RunHeader& header, std::size_t launches) {
+  std::vector<std::string> lines;
+  const auto ranks = static_cast<int>(header.ranks.size());
+  if (margins.ranks > 0 && margins.ranks != ranks) {
+    lines.push_back(fmt::format("the margins are of {} ranks, and these launches of {}", margins.ranks, ranks));
+  }
+  if (const std::string hosts = names_of_hosts(header); !margins.hosts.empty() && margins.hosts != hosts) {
+    lines.push_back(fmt::format("the margins are of {}, and these launches of {}", margins.hosts, hosts));
+  }
+  const auto side = static_cast<std::size_t>(margins.launches / 2);
+  if (launches < side) {
+    lines.push_back(fmt::format("the margins are for {} launches a side or more, and a side has {}", side, launches));
+  }
+  return lines;
+}
 
 }  // namespace rackproof::results

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "results/run_header.hpp"
+
 namespace rackproof::results {
 
 struct CaseMargin {
@@ -36,6 +38,9 @@ inline constexpr std::size_t fewest_to_calibrate = 8;
 [[nodiscard]] std::string margins_text(const Margins& margins);
 /// TOML, as read_margins() reads it.
 [[nodiscard]] std::string margins_toml(const Margins& margins);
+/// What margins from a file do not hold for, a line each: launches of this run, so many on the smaller side.
+[[nodiscard]] std::vector<std::string> margin_mismatches(const Margins& margins, const RunHeader& header,
+                                                         std::size_t launches);
 /// Throws Error (usage), one line with the file's name.
 [[nodiscard]] Margins read_margins(const std::filesystem::path& path);
 

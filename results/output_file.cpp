@@ -43,8 +43,7 @@ OutputFile::OutputFile(std::filesystem::path path, bool replace) : path_(std::mo
       throw usage_error(fmt::format("{}: is no regular file", quoted(path_)));
     }
   }
-  temporary_ = path_.string() + ".XXXXXX";
-  descriptor_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
+  open_temporary();
   if (descriptor_ < 0) throw cannot_write(path_, errno);
   // As open() would have made it.
   const mode_t mask = ::umask(0);
@@ -55,7 +54,27 @@ OutputFile::OutputFile(std::filesystem::path path, bool replace) : path_(std::mo
 OutputFile::~OutputFile() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
+  if (!nameless_) ::unlink(temporary_.c_str());
+}
+
+/// Without a name where the file system can, so that a kill leaves nothing.
+void OutputFile::open_temporary() {
+  const std::string folder = path_.parent_path().empty() ? "." : path_.parent_path().string();
+  descriptor_ = ::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+  nameless_ = descriptor_ >= 0;
+  temporary_ = path_.string() + ".XXXXXX";
+  if (!nameless_) descriptor_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
+}
+
+/// Errno, 0 where it went well.
+int OutputFile::name_temporary() {
+  if (!nameless_) return 0;
+  const std::string self = fmt::format("/proc/self/fd/{}", descriptor_);
+  temporary_ = fmt::format("{}.{}", path_.string(), ::getpid());
   ::unlink(temporary_.c_str());
+  if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, temporary_.c_str(), AT_SYMLINK_FOLLOW) != 0) return errno;
+  nameless_ = false;
+  return 0;
 }
 
 void OutputFile::put(std::string_view bytes) {
@@ -78,6 +97,7 @@ void OutputFile::commit() {
   put(buffer_);
   buffer_.clear();
   if (::fsync(descriptor_) != 0 && errno != EINVAL && errno != ENOSYS) throw cannot_write(path_, errno);
+  if (const int error = name_temporary(); error != 0) throw cannot_write(path_, error);
   if (const int error = rename_file(temporary_, path_, replace_); error != 0) {
     throw error == EEXIST ? exists_already(path_) : cannot_write(path_, error);
   }

@@ -24,11 +24,14 @@ class OutputFile {
 
  private:
   void put(std::string_view bytes);
+  void open_temporary();
+  [[nodiscard]] int name_temporary();
 
   std::filesystem::path path_;
   std::string temporary_;
   std::string buffer_;
   int descriptor_ = -1;
+  bool nameless_ = false;  ///< the file has no name yet
   bool replace_;
 };
 

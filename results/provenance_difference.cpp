@@ -130,6 +130,23 @@ std::string command_of(const std::string& command) {
   return kept;
 }
 
+/// How ranks lie on nodes: "0 x 4, 1 x 4" where they fill one after the other, "0, 1, 0, 1" where they go round.
+std::string placement_of(const RunHeader& header) {
+  constexpr std::size_t most = 64;
+  std::string text;
+  std::size_t parts = 0;
+  for (std::size_t r = 0; r < header.ranks.size();) {
+    const int node = header.ranks[r].node_index;
+    std::size_t count = 1;
+    while (r + count < header.ranks.size() && header.ranks[r + count].node_index == node) ++count;
+    if (parts++ == most) return text + ", ...";
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", node);
+    if (count > 1) text += fmt::format(" x {}", count);
+    r += count;
+  }
+  return text;
+}
+
 void add_ranks(const RunHeader& header, Values& values) {
   std::map<int, int> per_node;
   std::map<std::string, std::size_t> devices;
@@ -144,6 +161,7 @@ void add_ranks(const RunHeader& header, Values& values) {
   values["nodes"].insert(fmt::format("{}", per_node.size()));
   values["ranks a node"].insert(fmt::format("{}", fmt::join(counts, ", ")));
   for (const auto& [name, count] : devices) values["device"].insert(name);
+  values["nodes of the ranks in turn"].insert(placement_of(header));
 }
 
 std::string joined(const std::set<std::string>& all, std::string_view separator) {
@@ -194,6 +212,7 @@ Facts facts_of(const RunHeader& header) {
   flatten("label", parsed(header, "labels"), values);
   flatten("machine", parsed(header, "machines"), values);
   flatten("device", parsed(header, "devices"), values);
+  flatten("binding", parsed(header, "binding"), values);
   if (const auto command = header.provenance.find("command"); command != header.provenance.end()) {
     values["command"].insert(command_of(command->second));
   }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -22,16 +24,19 @@ struct Section {
 std::string title_of(const ReportData& data, const ReportOptions& options) {
   if (!options.title.empty()) return options.title;
   const RunHeader& header = data.last().run();
-  std::size_t nodes = 1;
-  for (std::size_t r = 1; r < header.ranks.size(); ++r) {
-    nodes += header.ranks[r].node_index != header.ranks[r - 1].node_index ? 1U : 0U;
-  }
-  return nodes == 1 ? fmt::format("Rack report: {}", header.ranks.front().hostname)
-                    : fmt::format("Rack report: {} and {} more nodes", header.ranks.front().hostname, nodes - 1);
+  std::set<int> nodes;
+  for (const RankHeader& rank : header.ranks) nodes.insert(rank.node_index);
+  const std::string first = "Rack report: " + header.ranks.front().hostname;
+  if (nodes.size() == 1) return first;
+  return fmt::format("{} and {} more node{}", first, nodes.size() - 1, nodes.size() == 2 ? "" : "s");
 }
 
 bool has_faults(const ReportJudgement& judgement) {
-  return judgement.acceptance && !judgement.acceptance->at_fault().empty();
+  if (!judgement.acceptance) return false;
+  const std::vector<Part>& parts = judgement.acceptance->parts;
+  return !judgement.acceptance->at_fault().empty() || std::any_of(parts.begin(), parts.end(), [](const Part& part) {
+    return part.kind == Part::Kind::rack && (part.verdict == Verdict::fail || part.verdict == Verdict::intermittent);
+  });
 }
 
 std::string head_of_page(const std::string& title) {

@@ -22,6 +22,9 @@ namespace {
 constexpr std::string_view bandwidth_share = "mbu";
 constexpr std::size_t most_roofline_points = 2000;
 
+/// What could be a machine's: a file may hold anything, and an axis must end.
+bool can_be_drawn(double value) { return value > 1e-15 && value < 1e24; }
+
 struct RooflinePoint {
   double intensity;  ///< flop/B
   double rate;       ///< flop/s
@@ -44,9 +47,10 @@ void take_peaks(const CaseHeader& header, Roofline& roofline) {
   for (const FigureHeader& figure : header.figures) {
     if (figure.unit != "%" || figure.kind != FigureHeader::Kind::rate || !(figure.amount > 0.0)) continue;
     if (figure.name == bandwidth_share) {
-      if (header.bytes > 0.0) roofline.bandwidth = 100.0 * header.bytes / figure.amount;
-    } else if (header.flop > 0.0) {
-      roofline.peaks[type_of(header)] = 100.0 * header.flop / figure.amount;
+      const double bandwidth = 100.0 * header.bytes / figure.amount;
+      if (can_be_drawn(bandwidth)) roofline.bandwidth = bandwidth;
+    } else if (const double peak = 100.0 * header.flop / figure.amount; can_be_drawn(peak)) {
+      roofline.peaks[type_of(header)] = peak;
     }
   }
 }
@@ -59,10 +63,14 @@ Roofline roofline_of(const ReportData& data) {
     const CaseHeader& header = data.header(one);
     const double time = data.time(one);
     take_peaks(header, roofline);
-    if (!(time > 0.0)) continue;
-    if (header.name.find("/device-copy/") != std::string::npos) copy = std::max(copy, header.bytes / time);
-    if (!(header.flop > 0.0) || !(header.bytes > 0.0) || ++count > most_roofline_points) continue;
-    roofline.points[type_of(header)].push_back({header.flop / header.bytes, header.flop / time, header.tokens > 0.0});
+    const double bandwidth = header.bytes / time;
+    if (header.name.find("/device-copy/") != std::string::npos && can_be_drawn(bandwidth)) {
+      copy = std::max(copy, bandwidth);
+    }
+    const double intensity = header.flop / header.bytes;
+    const double rate = header.flop / time;
+    if (!can_be_drawn(intensity) || !can_be_drawn(rate) || ++count > most_roofline_points) continue;
+    roofline.points[type_of(header)].push_back({intensity, rate, header.tokens > 0.0});
   }
   if (!(roofline.bandwidth > 0.0) && copy > 0.0) {
     roofline.bandwidth = copy;

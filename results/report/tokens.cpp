@@ -257,7 +257,7 @@ std::string tokens_section(const ReportData& data, ChartSheet& charts) {
   if (steps.empty()) return {};
   std::vector<std::pair<Ink, std::string>> entries;
   for (std::size_t p = 0; p < piece_count; ++p) entries.emplace_back(series_ink(p), std::string(piece_names.at(p)));
-  entries.emplace_back(Ink::grid, "left: attention, norms, sampling, starts, waiting");
+  entries.emplace_back(Ink::grid, "left: attention, norms, sampling, starts, waiting, and what was not measured");
   const std::string formula =
       "<p class=\"note\">Step = L (QKV + attention output + gate and up + down) + head + (2 L + 1) all-reduces + what "
       "is "

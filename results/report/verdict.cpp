@@ -172,6 +172,27 @@ std::string peer_lines(const Acceptance& acceptance) {
   return out.empty() ? out : "<h3>Peers</h3><ul>" + out + "</ul>\n";
 }
 
+/// "Against the baseline: 1 of 4 cases slower, missing or failed."
+std::string words_of_comparison(const Comparison& comparison, ExitCode verdict) {
+  std::size_t bad = 0;
+  std::size_t open = 0;
+  std::size_t all = 0;
+  for (const Contrast& contrast : comparison.contrasts) {
+    for (const ComparedCase& one : contrast.cases) {
+      all += one.call != Call::skipped ? 1U : 0U;
+      bad += one.call == Call::slower || one.call == Call::missing || one.call == Call::failed ||
+                     one.call == Call::different
+                 ? 1U
+                 : 0U;
+      open += one.call == Call::inconclusive ? 1U : 0U;
+    }
+  }
+  if (bad > 0) return fmt::format("Against the baseline: {} of {} cases slower, missing or failed.", bad, all);
+  if (verdict == ExitCode::fail) return "Against the baseline: a device got slower.";
+  if (open > 0) return fmt::format("Against the baseline: {} of {} cases not decided, none slower.", open, all);
+  return fmt::format("Against the baseline: {} of {} cases the same or faster.", all, all);
+}
+
 }  // namespace
 
 std::string verdict_section(const ReportData& data, const ReportJudgement& judgement) {
@@ -180,9 +201,13 @@ std::string verdict_section(const ReportData& data, const ReportJudgement& judge
            "measurement.</p></section>\n";
   }
   const Acceptance& acceptance = *judgement.acceptance;
+  const ExitCode compared = judgement.comparison ? verdict_of(*judgement.comparison) : ExitCode::pass;
+  // A rack that keeps its limits and got slower is no PASS.
+  const Verdict verdict = compared == ExitCode::fail ? Verdict::fail : acceptance.verdict;
+  std::string basis = basis_of(acceptance);
+  if (judgement.comparison) basis += " " + words_of_comparison(*judgement.comparison, compared);
   std::string out = fmt::format("<section class=\"verdict {}\"><strong>{}</strong><p>{}</p></section>\n",
-                                kind_of_verdict(acceptance.verdict), html_text(to_string(acceptance.verdict)),
-                                html_text(basis_of(acceptance), 1000));
+                                kind_of_verdict(verdict), html_text(to_string(verdict)), html_text(basis, 1000));
   if (data.last().run().device_fake)
     out += "<p class=\"banner\">Made with a fake device: no figure here is a measurement.</p>\n";
   out += "<ul class=\"counts\">" + tiles_of(acceptance.devices, "device") + tiles_of(acceptance.nodes, "node") +

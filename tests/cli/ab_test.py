@@ -1,7 +1,9 @@
 """`launch/ab.sh`: launches of two builds by turns, kept in a folder, continued where they were, and compared."""
 
 import re
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import cli
@@ -39,6 +41,24 @@ class Ab(cli.TestCase):
         self.assertIn("holds another comparison", other.stderr)
         other = self.ab(*builds, *options[:-1], 6, "--env-b", "RACKPROOF_AB_TEST=1", *TINY)
         self.assertIn("holds another comparison", other.stderr)
+
+    def test_a_launch_that_a_signal_ended_is_taken_again(self):
+        long = ("-n", 1, "--ranks", 2, "--folder", "x", "--seed", 5, "--", "--benchmark_filter=^allreduce/f32/(8B|1KiB)/out",
+                "--precision", "0.001%", "--max-samples", "1000000", "--time-budget", "3s")
+        with subprocess.Popen([AB, cli.RACKPROOF, cli.RACKPROOF, *map(str, long)], cwd=self.folder, env=cli.environment(),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            part = self.folder / "x"
+            deadline = time.monotonic() + 60
+            while not list(part.glob("*.h5.part")) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            _, stderr = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 75, stderr)
+        self.assertIn("goes on with launch", stderr)
+        self.assertEqual(list(part.glob("*.h5")), [], stderr)
+        again = self.ab(cli.RACKPROOF, cli.RACKPROOF, *long)
+        self.assertEqual(sorted(self.launched(again)), [("1", "A"), ("1", "B")], again.stderr)
+        self.assertEqual(again.returncode, 4, again.stderr)
 
     def test_a_run_that_fails_ends_it(self):
         result = self.ab(cli.RACKPROOF, cli.RACKPROOF, "-n", 1, "--ranks", 2, "--", "--suite", "nothing")

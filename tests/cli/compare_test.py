@@ -98,8 +98,8 @@ class Compare(cli.TestCase):
         self.assertRegex(line, r"SLOWER  rank 2 node-b host:0 SN-3  time ratio 1\.0[45]\d ")
         self.assertNotIn("rank 1", text)
 
-    def test_an_unfinished_launch_is_told_and_counts_where_it_got(self):
-        text = self.compare(*self.files("base"), "--to", *self.files("same", 9), "broken.h5.part", code=0)
+    def test_an_unfinished_launch_is_told_and_what_it_lacks_is_not_called_the_same(self):
+        text = self.compare(*self.files("base"), "--to", *self.files("same", 9), "broken.h5.part", code=4)
         self.assertIn("WARNING 'broken.h5.part' is unfinished", text)
         self.assertIn("1 of 10 launches of new have no time of it (not run)", text)
 
@@ -119,6 +119,20 @@ class Compare(cli.TestCase):
         out.write_text(wide)
         text = self.compare(*self.files("base"), "--to", *self.files("slow"), "--margins", out)
         self.assertRegex(self.row(text, "gemm/f32/m512"), r" 5\.0  SAME$")
+        few = self.compare(*self.files("base", 4), "--to", *self.files("same", 4), "--margins", out)
+        self.assertIn("WARNING the margins are for 5 launches a side or more, and a side has 4", few)
+        self.assertNotIn("the margins are of", few)
+        out.write_text(out.read_text().replace("ranks = 4", "ranks = 72").replace('hosts = "', 'hosts = "else'))
+        other = self.compare(*self.files("base"), "--to", *self.files("same"), "--margins", out)
+        self.assertIn("WARNING the margins are of 72 ranks, and these launches of 4", other)
+        self.assertRegex(other, "WARNING the margins are of else[^,]+, [^,]+, and these launches of")
+        os.mkfifo(self.folder / "pipe.toml")
+        pipe = run("compare", *self.files("base"), "--to", *self.files("same"), "--margins", self.folder / "pipe.toml",
+                   cwd=self.launches)
+        self.assert_refused(pipe, 2, "pipe.toml")
+        for option in (("--margin", "5%"), ("--alpha", "0.2")):
+            refused = run("compare", *self.files("base"), "--calibrate", *option, cwd=self.launches)
+            self.assert_refused(refused, 2, option[0])
         again = run("compare", *self.files("base"), "--calibrate", "--out", out, cwd=self.launches)
         self.assert_refused(again, 2, "margins.toml", "--force")
         few = run("compare", *self.files("base", 7), "--calibrate", cwd=self.launches)

@@ -23,6 +23,39 @@ class Export(cli.ExampleTestCase):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         return result.stdout
 
+    def test_a_case_that_limits_ended(self):
+        path = self.folder / "certain.h5"
+        path.write_bytes(next(iter(sorted(self.examples.glob("*.h5")))).read_bytes())
+        with h5py.File(path, "r+") as file:
+            reasons = next(iter(file["suites"].values()))["stop_reason"]
+            reasons[...] = 3
+        for form in ("csv", "json"):
+            result = run("export", path, "--format", form, "--allow-fake")
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertIn("certain", result.stdout)
+
+    def test_a_file_is_not_written_over_itself(self):
+        path = self.folder / "x.h5"
+        path.write_bytes(next(iter(sorted(self.examples.glob("*.h5")))).read_bytes())
+        before = path.read_bytes()
+        (self.folder / "link.h5").symlink_to(path)
+        for out in (path, self.folder / "link.h5", self.folder / "." / "x.h5"):
+            for command in (("export", path, "--format", "csv"), ("report", path)):
+                with self.subTest(out=out, command=command[0]):
+                    self.assert_refused(run(*command, "--out", out, "--force"), 2, "files to read")
+        self.assertEqual(path.read_bytes(), before)
+
+    def test_closed_descriptors(self):
+        path = next(iter(sorted(self.examples.glob("*.h5"))))
+        out = self.folder / "x.csv"
+        for closed in ("<&-", "<&- >&-", "2>&-", "<&- >&- 2>&-"):
+            with self.subTest(closed=closed):
+                command = f'"{cli.RACKPROOF}" export "{path}" --format csv --allow-fake --out "{out}" --force {closed}'
+                self.assertEqual(subprocess.run(command, shell=True, timeout=60, check=False).returncode, 0)
+                wrong = f'"{cli.RACKPROOF}" export "{path}" --format nothing {closed}'
+                self.assertEqual(subprocess.run(wrong, shell=True, timeout=60, check=False, stderr=subprocess.DEVNULL,
+                                                ).returncode, 2)
+
     def table(self, *names, more=()):
         # With newline="", as the csv module wants it: text mode would hide the CR LF.
         out = self.folder / "table.csv"

@@ -1,8 +1,11 @@
 """The page of `rackproof report` as a browser shows it: Debian's Chromium, without a window and without a network."""
 
+import os
 import re
 import subprocess
 import unittest
+
+import h5py
 
 import cli
 from cli import run
@@ -42,7 +45,6 @@ class Refusals(cli.ExampleTestCase):
         self.assert_refused(run("report", text, "-o", page), 2, "--force")
         self.assertEqual(page.read_text(), "mine")
 
-
     def test_a_full_disk_leaves_no_page_behind(self):
         """As a full disk: no file of this process may grow beyond 8 KiB."""
         page = self.folder / "x.html"
@@ -60,6 +62,38 @@ class Refusals(cli.ExampleTestCase):
             shown = subprocess.run([cli.RACKPROOF, "show", self.examples / "example.h5"], stdout=full,
                                    stderr=subprocess.PIPE, text=True, timeout=60, check=False)
         self.assertEqual(shown.returncode, 75, shown.stderr)
+
+
+class Words(cli.TestCase):
+    def setUp(self):
+        super().setUp()
+        subprocess.run([os.environ["RACKPROOF_LAUNCHES"], self.folder], check=True, timeout=120)
+
+    def page(self, *arguments):
+        out = self.folder / "x.html"
+        result = run("report", *arguments, "-o", out, "--force", "--max-time", "30s", cwd=self.folder)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return out.read_text()
+
+    def sides(self, name):
+        return sorted(path.name for path in self.folder.glob(f"{name}-*.h5"))
+
+    def test_slower_than_the_baseline_is_no_pass(self):
+        page = self.page(*self.sides("slow"), "--baseline", *self.sides("base"))
+        self.assertIn("<strong>FAIL</strong>", page)
+        self.assertIn("Against the baseline: 1 of 4 cases slower, missing or failed.", page)
+        page = self.page(*self.sides("same"), "--baseline", *self.sides("base"))
+        self.assertIn("<strong>PASS</strong>", page)
+        self.assertIn("Against the baseline: 4 of 4 cases the same or faster.", page)
+
+    def test_a_file_of_absurd_numbers_has_a_page_that_ends(self):
+        for value in (float("inf"), 1e308, 1e-320):
+            path = self.folder / "absurd.h5"
+            path.write_bytes((self.folder / "base-01.h5").read_bytes())
+            with h5py.File(path, "r+") as file:
+                file["suites/gemm/flop"][0] = value
+            with self.subTest(value=value):
+                self.assertIn("</html>", self.page(path))
 
 
 class Page(unittest.TestCase):

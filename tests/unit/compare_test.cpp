@@ -111,6 +111,24 @@ TEST_F(Compared, what_is_new_in_every_launch_tells_nothing_of_the_sides) {
   EXPECT_THAT(comparison.contrasts.front().differences, IsEmpty());
 }
 
+TEST_F(Compared, ranks_that_go_round_the_nodes_differ_from_ranks_that_fill_them) {
+  LaunchPlan round{0, launch_header()};
+  for (std::size_t r = 0; r < round.header.ranks.size(); ++r)
+    round.header.ranks[r].node_index = static_cast<int>(r % 2);
+  LaunchPlan full = round;
+  for (std::size_t r = 0; r < full.header.ranks.size(); ++r) {
+    full.header.ranks[r].node_index = r < full.header.ranks.size() / 2 ? 0 : 1;
+  }
+  const Comparison comparison = compare(side("a", 1, 4, full), {side("b", 11, 4, round)});
+  const auto& differences = comparison.contrasts.front().differences;
+  const auto found = std::find_if(differences.begin(), differences.end(), [](const ProvenanceDifference& one) {
+    return one.subject == "nodes of the ranks in turn";
+  });
+  ASSERT_NE(found, differences.end());
+  EXPECT_EQ(found->base, "0 x 2, 1 x 2");
+  EXPECT_EQ(found->other, "0, 1, 0, 1");
+}
+
 TEST_F(Compared, a_case_that_one_side_lacks_is_missing) {
   LaunchPlan other{0, launch_header()};
   other.header.suites[1].cases.pop_back();
