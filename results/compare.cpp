@@ -181,10 +181,6 @@ void add_sentence(std::string& note, const std::string& sentence) {
   note += (note.empty() ? "" : "; ") + sentence;
 }
 
-bool is_judged(Call call) {
-  return call == Call::faster || call == Call::slower || call == Call::same || call == Call::inconclusive;
-}
-
 /// Everything but the verdict; `call` is inconclusive where there is one to come.
 ComparedCase compared_case(const SideOfLaunches& base, const SideOfLaunches& other, const CaseKey& key,
                            const CompareOptions& options) {
@@ -548,6 +544,10 @@ std::string_view to_string(Call call) {
       return "skipped";
   }
   return "?";
+}
+
+bool is_judged(Call call) {
+  return call == Call::faster || call == Call::slower || call == Call::same || call == Call::inconclusive;
 }
 
 Comparison compare(const CompareSide& base, const std::vector<CompareSide>& others, const CompareOptions& options) {

@@ -43,6 +43,8 @@ enum class Call {
 };
 /// "FASTER", ...
 [[nodiscard]] std::string_view to_string(Call call);
+/// Both sides have times: faster, slower, the same or inconclusive.
+[[nodiscard]] bool is_judged(Call call);
 
 /// A case on one side.
 struct ComparedTimes {

@@ -31,10 +31,6 @@ ordered times_json(const ComparedTimes& times, const FigureHeader& figure) {
   return json;
 }
 
-bool is_judged(Call call) {
-  return call == Call::faster || call == Call::slower || call == Call::same || call == Call::inconclusive;
-}
-
 ordered compared_case_json(const ComparedCase& one) {
   ordered json = {{"suite", one.suite},
                   {"name", one.name},
