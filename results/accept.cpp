@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "common/stats/digest_vote.hpp"
 #include "common/stats/limit_test.hpp"
 #include "common/stats/order_statistics.hpp"
+#include "common/stats/pooled_limit_test.hpp"
 #include "common/stats/sequential.hpp"
 #include "results/accept_parts.hpp"
 #include "results/links.hpp"
@@ -26,12 +28,15 @@ namespace {
 
 using stats::LimitJudgement;
 using stats::LimitTest;
+using stats::PooledLimitTest;
 using stats::SequentialTest;
 using Side = LimitJudgement::Side;
 
 /// Two thirds of a node's devices, and at least two of them: then it is the node.
 constexpr double share_of_a_node = 2.0 / 3.0;
 constexpr std::size_t fewest_of_a_node = 2;
+/// Of pairs inside of nodes, and of pairs between them: from here on each kind has its own spread.
+constexpr std::ptrdiff_t fewest_pairs_apart = 50;
 
 Evidence evidence_for(Evidence::Kind kind, Verdict verdict, std::size_t attempt, std::string case_name,
                       std::string text) {
@@ -76,10 +81,11 @@ void for_each_rank(const ResultFile& file, std::size_t suite, std::size_t which,
   }
 }
 
-/// A judgement of a limit, and whether the run's sequential test made it.
+/// A judgement of a limit, and whether the run's sequential test made it, or stats::PooledLimitTest.
 struct Judged {
   LimitJudgement judgement;
   bool early = false;
+  bool pooled = false;  ///< with the spread of all parts
 };
 
 /// What is gathered for LimitReport.
@@ -203,10 +209,12 @@ class LimitJudge {
     }
   }
 
+  [[nodiscard]] int node_of(int rank) const { return file_.header().ranks[static_cast<std::size_t>(rank)].node_index; }
+
   [[nodiscard]] std::size_t part_of(Limit::Scope scope, int rank) const {
     if (scope == Limit::Scope::rack) return PartBook::rack;
     if (scope == Limit::Scope::device) return book_.device(attempt_, rank);
-    return book_.node(attempt_, file_.header().ranks[static_cast<std::size_t>(rank)].node_index);
+    return book_.node(attempt_, node_of(rank));
   }
 
   /// The median over ranks of what each says; the side that most of them are on.
@@ -289,10 +297,28 @@ class LimitJudge {
       return;
     }
     for (const auto& [key, series] : all) {
-      LimitTest test(static_cast<int>(series.pairs.size()));
-      for (const auto& [ends, pair] : series.pairs) {
+      const auto parts = static_cast<int>(series.pairs.size());
+      LimitTest test(parts);
+      // Inside of a node and between nodes, messages go other ways; few pairs cannot tell their spread alone.
+      const auto is_inside = [&](const auto& pair) { return node_of(pair.first.first) == node_of(pair.first.second); };
+      const auto inside = std::count_if(series.pairs.begin(), series.pairs.end(), is_inside);
+      const bool apart = std::min<std::ptrdiff_t>(inside, parts - inside) >= fewest_pairs_apart;
+      std::array<PooledLimitTest, 2> pools{PooledLimitTest(parts), PooledLimitTest(parts)};
+      const auto pool_of = [&](const auto& pair) -> PooledLimitTest& {
+        return pools.at(apart && is_inside(pair) ? 1 : 0);
+      };
+      for (const auto& pair : series.pairs) pool_of(pair).add(pair.second.times);
+      for (PooledLimitTest& pool : pools) pool.finish();
+      for (const auto& one : series.pairs) {
+        const auto& [ends, pair] = one;
         const std::size_t part = book_.link(book_.device(attempt_, ends.first), book_.device(attempt_, ends.second));
-        take(l, *series.first, part, judge(test, pair.times, series.first->time, pair.early, pair.effective), test);
+        const TimeLimit& limit = series.first->time;
+        Judged judged = judge(test, pair.times, limit, pair.early, pair.effective);
+        // Too few samples to be found beyond the limit by themselves, as a tournament takes them.
+        if (!judged.early && judged.judgement.false_alarm == 0.0) {
+          judged = {pool_of(one).judge(pair.times, limit.seconds, limit.longer), false, true};
+        }
+        take(l, *series.first, part, judged, test);
       }
     }
   }
@@ -322,7 +348,7 @@ class LimitJudge {
     evidence.measured = one.figure.value(judgement.median);
     evidence.expected = set_.limits[l].value;
     evidence.excess = relative - 1.0;
-    evidence.text = words(l, one, judgement);
+    evidence.text = words(l, one, judged);
     if (judgement.side == Side::beyond) {
       ++report.failed;
     } else {
@@ -334,7 +360,8 @@ class LimitJudge {
   }
 
   /// "tflops 612 TFLOP/s, at least 657 wanted: 6.8 % short (95 %: 610 to 615; 45 samples; limit 'bf16')".
-  [[nodiscard]] std::string words(std::size_t l, const LimitedCase& one, const LimitJudgement& judgement) const {
+  [[nodiscard]] std::string words(std::size_t l, const LimitedCase& one, const Judged& judged) const {
+    const LimitJudgement& judgement = judged.judgement;
     const Limit& limit = set_.limits[l];
     const double measured = one.figure.value(judgement.median);
     const double off = 100.0 * (measured / limit.value - 1.0);
@@ -345,10 +372,11 @@ class LimitJudge {
     const std::string interval =
         std::isnan(low) ? "" : fmt::format("95 %: {} to {}, ", format_number(low), format_number(high));
     const auto samples = static_cast<long>(std::floor(judgement.effective));
-    return fmt::format("{} {} {}, {} {} {} wanted: {:.1f} % {} ({}{} effective sample{}; limit '{}')", one.figure.name,
-                       format_number(measured), one.figure.unit, least ? "at least" : "at most",
+    return fmt::format("{} {} {}, {} {} {} wanted: {:.1f} % {} ({}{} effective sample{}{}; limit '{}')",
+                       one.figure.name, format_number(measured), one.figure.unit, least ? "at least" : "at most",
                        format_number(limit.value), one.figure.unit, std::abs(off), off < 0.0 ? "below" : "above",
-                       interval, samples, samples == 1 ? "" : "s", limit.name);
+                       interval, samples, samples == 1 ? "" : "s", judged.pooled ? " with the spread of all pairs" : "",
+                       limit.name);
   }
 
   static std::string why_open(const LimitJudgement& judgement) {

@@ -15,22 +15,17 @@ namespace {
 
 /// Looking at every sample costs a sort each; later on a look in 16 loses little.
 constexpr int looks_thin_out = 16;
+constexpr double least_correlation = 0.3;
 constexpr double largest_correlation = 0.95;
+constexpr double standard_errors = 1.5;
 
-/// The share of samples that counts.
-double counting_share(std::span<const double> times) {
+/// The share of samples that counts. `mixed`: they lie on both sides of the limit.
+double counting_share(std::span<const double> times, bool mixed) {
   const auto n = static_cast<double>(times.size());
-  const std::vector<double> ranks = mid_ranks(times);
-  const double mean = (n + 1.0) / 2.0;
-  double variance = 0.0;
-  double covariance = 0.0;
-  for (std::size_t i = 0; i < ranks.size(); ++i) {
-    variance += (ranks[i] - mean) * (ranks[i] - mean);
-    if (i > 0) covariance += (ranks[i] - mean) * (ranks[i - 1] - mean);
-  }
-  if (variance <= 0.0) return 1.0;
-  const double seen = covariance / variance;
-  const double correlation = std::clamp(seen + (1.0 + 4.0 * seen) / n, 0.0, largest_correlation);
+  const double seen = rank_autocorrelation(times);
+  const double uncertain = mixed ? standard_errors * std::sqrt(std::max(0.0, 1.0 - seen * seen) / n) : 0.0;
+  const double correlation =
+      std::clamp(seen + (1.0 + 4.0 * seen) / n + uncertain, least_correlation, largest_correlation);
   return (1.0 - correlation) / (1.0 + correlation);
 }
 
@@ -60,7 +55,8 @@ void SequentialTest::add(double time) {
 void SequentialTest::look() {
   const double if_beyond = std::log(plan_.bad_share / plan_.good_share);
   const double if_within = std::log((1.0 - plan_.bad_share) / (1.0 - plan_.good_share));
-  const double ratio = counting_share(times_) * (beyond_ * if_beyond + (count_ - beyond_) * if_within);
+  const bool mixed = beyond_ > 0 && beyond_ < count_;
+  const double ratio = counting_share(times_, mixed) * (beyond_ * if_beyond + (count_ - beyond_) * if_within);
   if (ratio >= -std::log(plan_.producers_risk)) {
     side_ = Side::beyond;
   } else if (ratio <= std::log(plan_.consumers_risk)) {

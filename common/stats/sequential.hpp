@@ -12,11 +12,14 @@
 // ratios). A part whose share is between the two may be called either way: the indifference zone, in which the median
 // is.
 //
-// Neighbouring samples may resemble each other. f is the share of them that counts, (1 - r) / (1 + r) with r the lag-1
-// autocorrelation of the ranks of the times, raised by the (1 + 4 r) / n by which few samples underestimate it
-// (Marriott and Pope, Bias in the estimation of autocorrelations, Biometrika 41, 1954).
-// A dozen samples do not tell r well: in simulations (tests/unit/limit_test_test.cpp prints them) the risks are kept up
-// to an autocorrelation of 0.3 of the logarithms of times; at 0.6 they are up to three times as large.
+// Neighbouring samples may resemble each other. f is the share of them that counts, (1 - r) / (1 + r). r is the lag-1
+// autocorrelation r1 of the ranks of the times, raised by the (1 + 4 r1) / n by which few samples underestimate it
+// (Marriott and Pope, Bias in the estimation of autocorrelations, Biometrika 41, 1954). A dozen samples do not tell it
+// well, and a test that may end at any of them ends where they tell it too low; so it is never less than 0.3, and,
+// where samples lie on both sides of the limit, raised by 1.5 standard errors sqrt((1 - r1^2) / n). A part far from its
+// limit has all of them on one side: eight decide. These numbers are chosen by simulation
+// (tests/unit/limit_test_test.cpp prints it): both risks are kept up to an autocorrelation of 0.6 of the logarithms of
+// times.
 #pragma once
 
 #include <vector>

@@ -164,7 +164,7 @@ inline void write_meeting(Writer& writer, const Rack& rack, std::size_t which, c
     const double middle = noise_factor(rack, 2000 + static_cast<int>(which) * 64 + pair, 0, rack.spread);
     for (int i = 0; i < rack.samples; ++i) {
       const double slow = partner < 0 ? 1.0 : rack.slow_pair(r, partner);
-      block.time.push_back(product_time * middle * slow * (1.0 + 1e-3 * (i % 7)));
+      block.time.push_back(product_time * middle * slow * (1.0 + 1e-3 * (i * 5 % 7)));
       block.begin.push_back(i);
     }
   }

@@ -170,11 +170,8 @@ TEST_F(Accept, a_slow_link_is_named_by_both_its_ends) {
   EXPECT_THAT(evidence(part), HasSubstr("longer than the other pairs let expect"));
 }
 
-TEST_F(Accept, a_limit_on_links_judges_every_pair) {
-  Rack rack = launch(1);
-  rack.with_links = true;
-  rack.slow_pair = [](int a, int b) { return std::minmax(a, b) == std::minmax(2, 3) ? 1.4 : 1.0; };
-  const LimitSet limits = parse_limits(R"(
+LimitSet link_limits() {
+  return parse_limits(R"(
 name = "links"
 description = "for tests"
 [[limit]]
@@ -188,7 +185,39 @@ spec = 50
 source = "made up"
 condition = "none"
 )",
-                                       "links.toml");
+                      "links.toml");
+}
+
+TEST_F(Accept, a_limit_on_links_judges_pairs_of_a_few_samples_by_the_spread_of_all) {
+  Rack rack = launch(1);
+  rack.with_links = true;
+  rack.samples = 3;
+  const LimitSet limits = link_limits();
+  const Acceptance good = accept(write({rack}), {}, &limits, options);
+  EXPECT_EQ(good.limit_reports.front().verdict, Verdict::pass) << acceptance_text(good, &limits);
+  EXPECT_EQ(good.limit_reports.front().judged, 120U);
+  EXPECT_EQ(good.links[Verdict::pass], 120U);
+  EXPECT_EQ(good.verdict, Verdict::pass);
+  EXPECT_GT(good.limit_reports.front().false_alarm, 0.0) << "a slow pair could be found";
+}
+
+TEST_F(Accept, a_slow_pair_of_a_few_samples_fails_its_limit) {
+  Rack rack = launch(1);
+  rack.with_links = true;
+  rack.samples = 3;
+  rack.slow_pair = [](int a, int b) { return std::minmax(a, b) == std::minmax(2, 7) ? 1.4 : 1.0; };
+  const LimitSet limits = link_limits();
+  const Acceptance bad = accept(write({rack}), {}, &limits, options);
+  EXPECT_EQ(bad.limit_reports.front().failed, 1U);
+  ASSERT_THAT(names(bad.at_fault()), ElementsAre("node-0 cuda:2 <-> node-1 cuda:3"));
+  EXPECT_THAT(evidence(*bad.at_fault().front()), HasSubstr("with the spread of all pairs; limit 'pairs'"));
+}
+
+TEST_F(Accept, a_limit_on_links_judges_every_pair) {
+  Rack rack = launch(1);
+  rack.with_links = true;
+  rack.slow_pair = [](int a, int b) { return std::minmax(a, b) == std::minmax(2, 3) ? 1.4 : 1.0; };
+  const LimitSet limits = link_limits();
   const Acceptance acceptance = accept(write({rack}), {}, &limits, options);
   EXPECT_EQ(acceptance.limit_reports.front().failed, 1U);
   EXPECT_EQ(acceptance.limit_reports.front().judged, 120U);
