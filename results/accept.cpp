@@ -19,7 +19,7 @@
 #include "common/stats/pooled_limit_test.hpp"
 #include "common/stats/sequential.hpp"
 #include "results/accept_parts.hpp"
-#include "results/links.hpp"
+#include "results/known_runs.hpp"
 #include "results/part_file.hpp"
 #include "results/telemetry_report.hpp"
 
@@ -189,20 +189,28 @@ class LimitJudge {
   /// Ranks that each do it alone: as devices, or what is typical of a node or of all.
   void judge_alone(std::size_t l, const LimitedCase& one, bool early) {
     const Limit::Scope scope = set_.limits[l].scope;
-    LimitTest test(static_cast<int>(file_.header().ranks.size()));
+    const std::size_t ranks = file_.header().ranks.size();
+    LimitTest test(static_cast<int>(ranks));
     std::map<std::size_t, std::vector<Judged>> of_part;
     std::set<std::size_t> missing;
-    for (std::size_t r = 0; r < file_.header().ranks.size(); ++r) missing.insert(part_of(scope, static_cast<int>(r)));
-    for_each_rank(file_, one.suite, one.which, [&](int rank, std::span<const double> times, int /*partner*/) {
-      const Judged judged = judge(test, times, one.time, early);
-      const std::size_t part = part_of(scope, rank);
-      missing.erase(part);
-      if (scope == Limit::Scope::device) {
-        take(l, one, part, judged, test);
-      } else {
-        of_part[part].push_back(judged);
+    for (std::size_t r = 0; r < ranks; ++r) missing.insert(part_of(scope, static_cast<int>(r)));
+    std::vector<std::optional<Judged>> of_rank(ranks);
+    file_.for_each_times(one.suite, one.which, [&](const RankTimes& times) {  // in several threads
+      for (std::size_t row = 0; row < times.samples.size(); ++row) {
+        if (times.samples[row] == 0) continue;
+        of_rank[static_cast<std::size_t>(times.first_rank) + row] = judge(test, times.of(row), one.time, early);
       }
     });
+    for (std::size_t r = 0; r < ranks; ++r) {
+      if (!of_rank[r]) continue;
+      const std::size_t part = part_of(scope, static_cast<int>(r));
+      missing.erase(part);
+      if (scope == Limit::Scope::device) {
+        take(l, one, part, *of_rank[r], test);
+      } else {
+        of_part[part].push_back(*of_rank[r]);
+      }
+    }
     for (const auto& [part, all] : of_part) take(l, one, part, typical_of(all, one.time), test);
     for (const std::size_t part : missing) {
       note_open(l, part, header_of(one).name, "there are no samples of it", Evidence::Kind::not_measured);
@@ -258,7 +266,7 @@ class LimitJudge {
   /// All meetings of a pair, of one size and direction, are one sample: of the slower of its two ranks in each.
   void judge_links(std::size_t l, const std::vector<LimitedCase>& cases) {
     struct Pair {
-      std::vector<double> times;
+      std::vector<std::vector<double>> meetings;
       double effective = 0.0;  // meetings are apart: their levels may differ without their samples being alike
       bool early = true;
     };
@@ -287,8 +295,8 @@ class LimitJudge {
         const bool own_is_slower = other.empty() || stats::median(times) >= stats::median(other);
         Pair& pair = series.pairs[{partner, rank}];
         const auto& slower = own_is_slower ? std::vector<double>(times.begin(), times.end()) : other;
-        pair.times.insert(pair.times.end(), slower.begin(), slower.end());
         pair.effective += stats::effective_sample_size(slower);
+        pair.meetings.push_back(slower);
         pair.early = pair.early && early;
       });
     }
@@ -307,16 +315,19 @@ class LimitJudge {
       const auto pool_of = [&](const auto& pair) -> PooledLimitTest& {
         return pools.at(apart && is_inside(pair) ? 1 : 0);
       };
-      for (const auto& pair : series.pairs) pool_of(pair).add(pair.second.times);
+      for (const auto& pair : series.pairs) pool_of(pair).add(pair.second.meetings);
       for (PooledLimitTest& pool : pools) pool.finish();
       for (const auto& one : series.pairs) {
         const auto& [ends, pair] = one;
+        std::vector<double> times;
+        for (const std::vector<double>& meeting : pair.meetings)
+          times.insert(times.end(), meeting.begin(), meeting.end());
         const std::size_t part = book_.link(book_.device(attempt_, ends.first), book_.device(attempt_, ends.second));
         const TimeLimit& limit = series.first->time;
-        Judged judged = judge(test, pair.times, limit, pair.early, pair.effective);
+        Judged judged = judge(test, times, limit, pair.early, pair.effective);
         // Too few samples to be found beyond the limit by themselves, as a tournament takes them.
         if (!judged.early && judged.judgement.false_alarm == 0.0) {
-          judged = {pool_of(one).judge(pair.times, limit.seconds, limit.longer), false, true};
+          judged = {pool_of(one).judge(times, limit.seconds, limit.longer), false, true};
         }
         take(l, *series.first, part, judged, test);
       }
@@ -563,10 +574,12 @@ class PairJudge {
   PairJudge(const ResultFile& file, std::size_t attempt, PartBook& book, std::vector<std::string>& notices)
       : file_(file), attempt_(attempt), book_(book), notices_(notices) {}
 
-  void run() {
+  void run(const KnownRuns* known) {
     for (std::size_t s = 0; s < file_.header().suites.size(); ++s) {
       if (!file_.header().suites[s].pairs) continue;
-      for (const LinkSeries& series : link_series(file_, s)) judge(series);
+      const std::vector<LinkSeries>* const there = known == nullptr ? nullptr : known->links(file_, s);
+      const std::vector<LinkSeries> own = there == nullptr ? link_series(file_, s) : std::vector<LinkSeries>{};
+      for (const LinkSeries& series : there == nullptr ? own : *there) judge(series);
     }
   }
 
@@ -891,12 +904,12 @@ Acceptance accept(std::span<const ResultFile> attempts, std::span<const ResultFi
   for (std::size_t a = 0; a < attempts.size(); ++a) {
     const ResultFile& file = attempts[a];
     if (limits != nullptr) LimitJudge(file, a, *limits, book, acceptance.limit_reports, gathered).run();
-    times.push_back(case_times(file));
+    times.push_back(case_times(file, options.known));
     for (PeerReport& report : judge_by_peers(file, a, times.back(), options, book)) {
       acceptance.peers.push_back(std::move(report));
     }
     FaultJudge(file, a, book).run();
-    PairJudge(file, a, book, acceptance.notices).run();
+    PairJudge(file, a, book, acceptance.notices).run(options.known);
     judge_telemetry(file, a, book, acceptance.notices);
   }
   if (!baseline.empty()) judge_by_baseline(attempts, baseline, times, options, book, acceptance.notices);

@@ -15,6 +15,8 @@
 
 namespace rackproof::results {
 
+class KnownRuns;
+
 enum class Verdict {
   pass,
   fail,
@@ -140,11 +142,12 @@ struct AcceptOptions {
   double false_discovery_rate = 0.01;  ///< among what is blamed against peers and baseline
   std::size_t most_evidence = 8;       ///< kept of each part and attempt
   bool allow_fake = false;             ///< files that were made with a fake device
+  const KnownRuns* known = nullptr;    ///< what of the files has been read already
 };
 
 /// A verdict on the rack that `attempts` were measured on, one file a launch. `limits` may be null. Throws Error
 /// (usage) for a file with a fake device (unless allowed), a launch that is given twice, limits that do not fit
-/// (match_limits()), and a damaged file. Time: one reading of all samples.
+/// (match_limits()), and a damaged file. Time: one reading of all samples, of those under a limit two.
 [[nodiscard]] Acceptance accept(std::span<const ResultFile> attempts, std::span<const ResultFile> baseline,
                                 const LimitSet* limits, const AcceptOptions& options = {});
 

@@ -92,7 +92,7 @@ struct CaseTimes {
   std::vector<double> seconds;  ///< (R); NaN: not measured, or wrong
 };
 /// Of all such cases that were measured.
-[[nodiscard]] std::vector<CaseTimes> case_times(const ResultFile& file);
+[[nodiscard]] std::vector<CaseTimes> case_times(const ResultFile& file, const KnownRuns* known);
 
 /// Devices against others of their kind in the same run. See AcceptOptions.
 [[nodiscard]] std::vector<PeerReport> judge_by_peers(const ResultFile& file, std::size_t attempt,

@@ -11,8 +11,7 @@
 #include "common/stats/multiple_testing.hpp"
 #include "common/stats/order_statistics.hpp"
 #include "results/accept_parts.hpp"
-#include "results/case_summary.hpp"
-#include "results/links.hpp"
+#include "results/known_runs.hpp"
 
 namespace rackproof::results {
 namespace {
@@ -144,7 +143,7 @@ std::vector<Deviation> deviations_of(const CaseTimes& times, const std::vector<i
 
 }  // namespace
 
-std::vector<CaseTimes> case_times(const ResultFile& file) {
+std::vector<CaseTimes> case_times(const ResultFile& file, const KnownRuns* known) {
   std::vector<CaseTimes> all;
   const RunHeader& header = file.header();
   for (std::size_t s = 0; s < header.suites.size(); ++s) {
@@ -153,7 +152,7 @@ std::vector<CaseTimes> case_times(const ResultFile& file) {
       const Status status = file.outcome(s, c).status;
       const bool measured = status == Status::passed || status == Status::failed || status == Status::mistrusted;
       if (which.collective || (header.suites[s].pairs && is_pair_case(which)) || !measured) continue;
-      all.push_back({s, c, medians(file, s, c).rank_time});
+      all.push_back({s, c, medians_by(known, file, s, c).rank_time});
     }
   }
   return all;
@@ -239,8 +238,8 @@ Spread between_launches(const Known& known) {
 
 class Baseline {
  public:
-  explicit Baseline(std::span<const ResultFile> files) {
-    for (const ResultFile& file : files) add(file);
+  Baseline(std::span<const ResultFile> files, const KnownRuns* known_runs) {
+    for (const ResultFile& file : files) add(file, known_runs);
   }
 
   /// Nothing where the baseline does not know the case, or too little of it. `same`: the very device was there.
@@ -279,9 +278,9 @@ class Baseline {
     return one;
   }
 
-  void add(const ResultFile& file) {
+  void add(const ResultFile& file, const KnownRuns* known_runs) {
     const RunHeader& header = file.header();
-    for (const CaseTimes& times : case_times(file)) {
+    for (const CaseTimes& times : case_times(file, known_runs)) {
       const CaseHeader& which = header.suites[times.suite].cases[times.which];
       if (file.outcome(times.suite, times.which).status == Status::failed) continue;
       for (std::size_t r = 0; r < header.ranks.size(); ++r) {
@@ -357,7 +356,7 @@ Compared compare_attempt(const ResultFile& file, std::size_t attempt, const std:
 void judge_by_baseline(std::span<const ResultFile> attempts, std::span<const ResultFile> baseline,
                        const std::vector<std::vector<CaseTimes>>& times, const AcceptOptions& options, PartBook& book,
                        std::vector<std::string>& notices) {
-  const Baseline known(baseline);
+  const Baseline known(baseline, options.known);
   for (std::size_t a = 0; a < attempts.size(); ++a) {
     const Compared compared = compare_attempt(attempts[a], a, times[a], known);
     const std::vector<bool> is_blamed = blamed(compared.deviations, options);

@@ -46,7 +46,7 @@ using Sixteen [[gnu::vector_size(16)]] = unsigned char;
 /// place has as its highest bit becomes its lowest.
 template <std::size_t count>
 void interleave_halves(std::array<Sixteen, count>& bytes) {
-  std::array<Sixteen, count> out;
+  std::array<Sixteen, count> out{};
   for (std::size_t i = 0; i < count / 2; ++i) {
     const Sixteen one = bytes[i];
     const Sixteen other = bytes[i + count / 2];
@@ -61,7 +61,7 @@ void interleave_halves(std::array<Sixteen, count>& bytes) {
 template <std::size_t element>
 std::size_t shuffle_sixteens(const char* from, std::size_t elements, char* planes) {
   std::size_t i = 0;
-  std::array<Sixteen, element> bytes;
+  std::array<Sixteen, element> bytes{};
   for (; i + 16 <= elements; i += 16) {
     std::memcpy(bytes.data(), from + i * element, sizeof bytes);
     for (int bit = 0; bit < 4; ++bit) interleave_halves(bytes);
@@ -74,7 +74,7 @@ std::size_t shuffle_sixteens(const char* from, std::size_t elements, char* plane
 template <std::size_t element>
 std::size_t unshuffle_sixteens(const char* planes, std::size_t elements, char* to) {
   std::size_t i = 0;
-  std::array<Sixteen, element> bytes;
+  std::array<Sixteen, element> bytes{};
   for (; i + 16 <= elements; i += 16) {
     for (std::size_t b = 0; b < element; ++b) std::memcpy(&bytes[b], planes + b * elements + i, sizeof bytes[b]);
     for (std::size_t bit = 1; bit < element; bit *= 2) interleave_halves(bytes);

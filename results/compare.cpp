@@ -557,7 +557,7 @@ Comparison compare(const CompareSide& base, const std::vector<CompareSide>& othe
       base.files.empty() || others.empty() ||
       std::any_of(others.begin(), others.end(), [](const auto& side) { return side.files.empty(); });
   if (some_empty) throw usage_error("a side without a file: there is nothing to compare");
-  const std::vector<Launch> launches = read_launches(paths, options.case_regex, options.allow_fake);
+  const std::vector<Launch> launches = read_launches(paths, options.case_regex, options.allow_fake, options.known);
 
   Comparison comparison;
   comparison.base = base;

@@ -17,12 +17,15 @@
 
 namespace rackproof::results {
 
+class KnownRuns;
+
 struct CompareOptions {
   std::string case_regex{};  ///< ECMAScript, found anywhere in the case's name; empty: all
   double margin = 0.01;      ///< relative; for cases that `margins` does not name
   Margins margins{};
   stats::LaunchRules rules{};
   bool allow_fake = false;
+  const KnownRuns* known = nullptr;  ///< what of the files has been read already
 };
 
 /// Files that count as launches of one thing.

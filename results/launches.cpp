@@ -5,11 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "common/core/error.hpp"
 #include "common/stats/order_statistics.hpp"
-#include "results/case_summary.hpp"
+#include "results/known_runs.hpp"
 #include "results/part_file.hpp"
 #include "results/reader.hpp"
 
@@ -55,7 +56,8 @@ int weight(Status status) {
 
 class LaunchReader {
  public:
-  LaunchReader(const ResultFile& file, const std::regex& wanted) : file_(file), wanted_(wanted) {}
+  LaunchReader(const ResultFile& file, const std::regex& wanted, const KnownRuns* known)
+      : file_(file), wanted_(wanted), known_(known) {}
 
   Launch read() {
     launch_.path = file_.path();
@@ -100,7 +102,7 @@ class LaunchReader {
       if (!outcome.message.empty()) one.message = outcome.message;
     }
     if (!is_timed(outcome.status)) return;
-    const CaseMedians all = medians(file_, s, c);
+    const CaseMedians all = medians_by(known_, file_, s, c);
     if (std::isfinite(all.time) && all.time > 0.0) times_[into].push_back(all.time);
     if (!one.header.collective && one.rank_time.empty())
       one.rank_time.assign(all.rank_time.begin(), all.rank_time.end());
@@ -108,6 +110,7 @@ class LaunchReader {
 
   const ResultFile& file_;
   const std::regex& wanted_;
+  const KnownRuns* known_;
   Launch launch_;
   std::map<std::pair<std::string, std::string>, std::size_t> places_;
   std::vector<std::vector<double>> times_;  ///< beside launch_.cases: of each repetition
@@ -115,18 +118,21 @@ class LaunchReader {
 
 }  // namespace
 
-Launch read_launch(const std::filesystem::path& path, const std::regex& wanted, bool allow_fake) {
-  const ResultFile file(path);
+Launch read_launch(const std::filesystem::path& path, const std::regex& wanted, bool allow_fake,
+                   const KnownRuns* known) {
+  const ResultFile* const open = known == nullptr ? nullptr : known->file(path);
+  const std::optional<ResultFile> own = open == nullptr ? std::optional<ResultFile>(path) : std::nullopt;
+  const ResultFile& file = open == nullptr ? *own : *open;
   if (file.header().device_fake && !allow_fake) {
     throw usage_error(fmt::format(
         "{} was made with a fake device: no figure in it is a measurement; --allow-fake takes it nevertheless",
         quoted(path)));
   }
-  return LaunchReader(file, wanted).read();
+  return LaunchReader(file, wanted, known).read();
 }
 
 std::vector<Launch> read_launches(const std::vector<std::filesystem::path>& paths, const std::string& case_regex,
-                                  bool allow_fake) {
+                                  bool allow_fake, const KnownRuns* known) {
   std::regex wanted;
   try {
     wanted.assign(case_regex);
@@ -135,11 +141,11 @@ std::vector<Launch> read_launches(const std::vector<std::filesystem::path>& path
         fmt::format("'{}' is no regular expression; write one such as '^gemm/bf16'", printable(case_regex)));
   }
   std::vector<Launch> launches;
-  std::map<std::string, std::filesystem::path> known;
+  std::map<std::string, std::filesystem::path> places;
   std::size_t cases = 0;
   for (const std::filesystem::path& path : paths) {
-    launches.push_back(read_launch(path, wanted, allow_fake));
-    const auto [place, is_new] = known.try_emplace(launches.back().header.run_id, path);
+    launches.push_back(read_launch(path, wanted, allow_fake, known));
+    const auto [place, is_new] = places.try_emplace(launches.back().header.run_id, path);
     if (!is_new) {
       throw usage_error(fmt::format("{} and {} are the same run ({}): one launch cannot count twice",
                                     quoted(place->second), quoted(path), launches.back().header.run_id));

@@ -13,6 +13,8 @@
 
 namespace rackproof::results {
 
+class KnownRuns;
+
 /// One case in one launch.
 struct LaunchCase {
   std::string suite;
@@ -37,11 +39,14 @@ struct Launch {
 
 /// Reads the cases whose names match. Throws Error (usage) where the file is no result file, is damaged, or was made
 /// with a fake device and `allow_fake` is not set.
-[[nodiscard]] Launch read_launch(const std::filesystem::path& path, const std::regex& wanted, bool allow_fake);
+/// `known`: what has been read already, or null.
+[[nodiscard]] Launch read_launch(const std::filesystem::path& path, const std::regex& wanted, bool allow_fake,
+                                 const KnownRuns* known = nullptr);
 
 /// The launches of many files; none of them may be there twice (by run_id): one launch counted twice would look like
 /// evidence. Throws Error (usage).
 [[nodiscard]] std::vector<Launch> read_launches(const std::vector<std::filesystem::path>& paths,
-                                                const std::string& case_regex, bool allow_fake);
+                                                const std::string& case_regex, bool allow_fake,
+                                                const KnownRuns* known = nullptr);
 
 }  // namespace rackproof::results

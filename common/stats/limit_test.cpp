@@ -50,6 +50,7 @@ double sorted_quantile(const std::vector<double>& sorted, double q) {
 }  // namespace
 
 const LimitTest::Ranks& LimitTest::ranks_for(long n) {
+  const std::lock_guard lock(knowing_);
   const auto [entry, is_new] = known_.try_emplace(n);
   Ranks& ranks = entry->second;
   if (!is_new) return ranks;

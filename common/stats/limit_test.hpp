@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct LimitJudgement {
 };
 
 /// For parts that are judged alike, so that of `parts` good ones at the limit with 97.5 % none is said to be beyond it.
+/// Several threads may judge at once.
 ///
 /// With n effective samples of which x(j) is the j-th smallest, and B(n, p) binomial:
 ///   beyond   where x(j) > limit, j the largest with P(B(n, 1/2) <= j - 1) <= 1 - 0.975^(1 / parts) (Sidak, JASA 62,
@@ -53,6 +55,7 @@ class LimitTest {
   const Ranks& ranks_for(long n);
 
   int parts_;
+  std::mutex knowing_;
   std::map<long, Ranks> known_;
 };
 

@@ -13,6 +13,8 @@ constexpr double nothing_known = std::numeric_limits<double>::quiet_NaN();
 constexpr double pooled_tail = 0.025;
 constexpr double pooled_power = 0.9;
 constexpr double most_correlation = 0.95;
+/// What more of them do to the mean is little.
+constexpr std::size_t most_samples_of_meeting = 32;
 
 /// Of those that are positive numbers.
 std::vector<double> logarithms(std::span<const double> times) {
@@ -23,39 +25,81 @@ std::vector<double> logarithms(std::span<const double> times) {
   return logs;
 }
 
+/// Sums of squares about the mean and of products of neighbours, as expected of n samples with a variance of 1 whose
+/// correlation is r^k at a distance of k.
+struct ExpectedSums {
+  double squares = 0.0;
+  double products = 0.0;
+};
+
+ExpectedSums expected_sums(std::size_t n, double r) {
+  std::vector<double> with_mean(n);  // of each sample with the mean of all
+  double of_mean = 0.0;
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t k = 0; k < n; ++k) {
+      with_mean[i] += std::pow(r, static_cast<double>(std::max(i, k) - std::min(i, k))) / static_cast<double>(n);
+    }
+    of_mean += with_mean[i] / static_cast<double>(n);
+  }
+  ExpectedSums sums;
+  for (std::size_t i = 0; i < n; ++i) {
+    sums.squares += 1.0 - 2.0 * with_mean[i] + of_mean;
+    if (i > 0) sums.products += r - with_mean[i] - with_mean[i - 1] + of_mean;
+  }
+  return sums;
+}
+
 double middle_of_sorted(const std::vector<double>& sorted) {
   return 0.5 * (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]);
 }
 
 }  // namespace
 
-void PooledLimitTest::add(std::span<const double> times) {
-  const std::vector<double> logs = logarithms(times);
-  const std::size_t size = logs.size();
-  if (size < 2) return;
-  for (std::size_t i = 0; i < size; ++i) {
-    std::vector<double> others = logs;
+void PooledLimitTest::add(std::span<const std::vector<double>> meetings) {
+  std::vector<double> all;
+  for (const std::vector<double>& times : meetings) {
+    const std::vector<double> logs = logarithms(times);
+    all.insert(all.end(), logs.begin(), logs.end());
+    if (logs.size() < 3) continue;
+    const auto size = static_cast<double>(logs.size());
+    double mean = 0.0;
+    for (const double log : logs) mean += log / size;
+    for (std::size_t i = 0; i < logs.size(); ++i) {
+      variance_ += (logs[i] - mean) * (logs[i] - mean);
+      if (i > 0) covariance_ += (logs[i] - mean) * (logs[i - 1] - mean);
+    }
+    ++meetings_[std::min(logs.size(), most_samples_of_meeting)];
+  }
+  for (std::size_t i = 0; i < all.size() && all.size() > 1; ++i) {
+    std::vector<double> others = all;
     others.erase(others.begin() + static_cast<std::ptrdiff_t>(i));
     std::sort(others.begin(), others.end());
-    deviations_.push_back(logs[i] - middle_of_sorted(others));
+    deviations_.push_back(all[i] - middle_of_sorted(others));
   }
-  if (size < 3) return;
-  double mean = 0.0;
-  for (const double log : logs) mean += log / static_cast<double>(size);
-  for (std::size_t i = 0; i < size; ++i) {
-    variance_ += (logs[i] - mean) * (logs[i] - mean);
-    if (i > 0) covariance_ += (logs[i] - mean) * (logs[i - 1] - mean);
-  }
-  samples_ += static_cast<double>(size);
-  ++correlated_parts_;
+}
+
+double PooledLimitTest::correlation_behind(double seen) const {
+  const auto expected = [this](double r) {
+    ExpectedSums all;
+    for (const auto& [samples, meetings] : meetings_) {
+      const ExpectedSums sums = expected_sums(samples, r);
+      all.squares += meetings * sums.squares;
+      all.products += meetings * sums.products;
+    }
+    return all.products / all.squares;
+  };
+  double low = 0.0;
+  double high = most_correlation;
+  for (int i = 0; i < 20; ++i) (expected((low + high) / 2.0) < seen ? low : high) = (low + high) / 2.0;
+  return low;
 }
 
 void PooledLimitTest::finish() {
+  if (variance_ > 0.0) {
+    correlation_ = correlation_behind(covariance_ / variance_);
+    for (double& deviation : deviations_) deviation /= std::sqrt(1.0 - correlation_);
+  }
   std::sort(deviations_.begin(), deviations_.end());
-  if (!(variance_ > 0.0)) return;
-  const double seen = covariance_ / variance_;
-  correlation_ = std::clamp(seen + (1.0 + 4.0 * seen) * correlated_parts_ / samples_, 0.0, most_correlation);
-  for (double& deviation : deviations_) deviation /= std::sqrt(1.0 - correlation_);
 }
 
 long PooledLimitTest::effective(std::size_t samples) const {
@@ -120,7 +164,7 @@ LimitJudgement PooledLimitTest::judge(std::span<const double> times, double limi
   if (!std::isnan(critical)) {
     judgement.false_alarm = each;
     // What the median of a part deviates by, or more, with this probability.
-    const double usual = -least_beyond(1.0 - pooled_power, !longer, samples);
+    const double usual = least_beyond(pooled_power, longer, samples);
     judgement.detectable = std::expm1(critical - usual);
     if (excess[(size - 1) / 2] >= critical) judgement.side = LimitJudgement::Side::beyond;
   }

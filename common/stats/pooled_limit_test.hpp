@@ -2,6 +2,8 @@
 // Three samples of one link say nothing of their spread; those of a thousand links do. Pure numbers.
 #pragma once
 
+#include <cstddef>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -20,15 +22,15 @@ namespace rackproof::stats {
 /// median of m samples of a part at its limit, the lower one of two, lies above the limit by more than x with
 /// probability P(B(m, P(d >= x)) >= floor(m / 2) + 1), B binomial; the upper one of two below it likewise. That is
 /// compared with 1 - 0.975^(1 / parts) (Sidak, JASA 62, 1967) to fail, with 2.5 % to pass. m is the number of effective
-/// samples, n (1 - r) / (1 + r), with r the lag-1 autocorrelation over all parts, raised by (1 + 4 r) / n (Marriott and
-/// Pope, Biometrika 41, 1954). Three to five samples do not tell all of it: at an autocorrelation of 0.3 both
-/// probabilities are up to twice as large (tests/unit/pooled_limit_test_test.cpp).
+/// samples, n (1 - r) / (1 + r), with r the lag-1 autocorrelation within meetings, over all parts: that of a process
+/// with correlations r^k which would let samples about the means of such meetings appear as they do.
 class PooledLimitTest {
  public:
   explicit PooledLimitTest(int parts = 1) : parts_(parts) {}
 
-  /// s, the samples of one part in the order in which they were taken. What is no positive number is left out.
-  void add(std::span<const double> times);
+  /// s, the samples of one part, meeting by meeting, each in the order in which they were taken. What is no positive
+  /// number is left out.
+  void add(std::span<const std::vector<double>> meetings);
   /// After the last add().
   void finish();
   /// As LimitTest::judge(): of a part that may be one of those that were added.
@@ -41,6 +43,8 @@ class PooledLimitTest {
   [[nodiscard]] double tail(double x, bool up, long samples) const;
   /// The least x for which that probability is at most `probability`; NaN: there is none.
   [[nodiscard]] double least_beyond(double probability, bool up, long samples) const;
+  /// The lag-1 correlation of samples which makes so many of them, about the mean of their meeting, show `seen`.
+  [[nodiscard]] double correlation_behind(double seen) const;
   [[nodiscard]] long effective(std::size_t samples) const;
 
   int parts_;
@@ -49,8 +53,7 @@ class PooledLimitTest {
   // For the autocorrelation.
   double variance_ = 0.0;
   double covariance_ = 0.0;
-  double samples_ = 0.0;
-  double correlated_parts_ = 0.0;
+  std::map<std::size_t, double> meetings_;  ///< how many, by their samples
 };
 
 }  // namespace rackproof::stats

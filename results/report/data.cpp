@@ -9,15 +9,15 @@
 #include <utility>
 
 #include "common/stats/order_statistics.hpp"
-#include "results/links.hpp"
 
 namespace rackproof::results {
 namespace {
 
 ReportRun read_run(const ResultFile& file) {
-  ReportRun run{&file, file.path().filename().string(), {}};
+  ReportRun run{&file, file.path().filename().string(), {}, {}};
   const std::vector<SuiteHeader>& suites = file.header().suites;
   for (std::size_t s = 0; s < suites.size(); ++s) {
+    run.links.push_back(suites[s].pairs ? link_series(file, s) : std::vector<LinkSeries>{});
     auto& cases = run.medians.emplace_back();
     for (std::size_t c = 0; c < suites[s].cases.size(); ++c) {
       // Pairs are judged as series, by links.hpp.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "results/case_summary.hpp"
+#include "results/links.hpp"
 #include "results/reader.hpp"
 
 namespace rackproof::results {
@@ -25,6 +26,7 @@ struct ReportRun {
   std::string name;          ///< of the file, without its folder
   /// As header().suites[s].cases; a case that was not measured has no ranks.
   std::vector<std::vector<CaseMedians>> medians;
+  std::vector<std::vector<LinkSeries>> links;  ///< by suite; of one without pairs, none
 
   [[nodiscard]] const ResultFile& file() const { return *source; }
   [[nodiscard]] const RunHeader& run() const { return source->header(); }

@@ -151,7 +151,7 @@ std::string pair_section(const ReportData& data, ChartSheet& charts) {
   std::string out;
   for (std::size_t s = 0; s < file.header().suites.size(); ++s) {
     if (!file.header().suites[s].pairs) continue;
-    const std::vector<LinkSeries> all = link_series(file, s);
+    const std::vector<LinkSeries>& all = data.last().links[s];
     std::string tiles;
     for (const LinkSeries* series : series_to_show(all)) tiles += draw_pairs(*series, charts);
     if (tiles.empty()) continue;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/measure/tournament.hpp"
+#include "results/known_runs.hpp"
 #include "results/make_limits.hpp"
 #include "tests/unit/accept_fixture.hpp"
 
@@ -168,6 +169,38 @@ TEST_F(Accept, a_slow_link_is_named_by_both_its_ends) {
   EXPECT_EQ(part.kind, Part::Kind::link);
   EXPECT_THAT(part.place, AllOf(HasSubstr("serial SN-101"), HasSubstr("serial SN-106")));
   EXPECT_THAT(evidence(part), HasSubstr("longer than the other pairs let expect"));
+}
+
+/// Says that rank 9 takes 30 % longer than the file does, and that no link was measured.
+class OtherRuns : public KnownRuns {
+ public:
+  [[nodiscard]] const ResultFile* file(const std::filesystem::path& /*path*/) const override { return nullptr; }
+  [[nodiscard]] const CaseMedians* medians(const ResultFile& file, std::size_t suite,
+                                           std::size_t which) const override {
+    if (which != 1) return nullptr;
+    known_ = results::medians(file, suite, which);
+    known_.rank_time[9] *= 1.3;
+    return &known_;
+  }
+  [[nodiscard]] const std::vector<LinkSeries>* links(const ResultFile& /*file*/, std::size_t /*suite*/) const override {
+    return &none_;
+  }
+
+ private:
+  mutable CaseMedians known_{};
+  std::vector<LinkSeries> none_;
+};
+
+TEST_F(Accept, what_is_known_of_a_file_is_not_read_again) {
+  const OtherRuns known;
+  options.known = &known;
+  Rack rack = launch(1);
+  rack.with_links = true;
+  const Acceptance acceptance = judge({rack});
+  ASSERT_THAT(names(acceptance.at_fault()), ElementsAre("node-2 cuda:1"));
+  EXPECT_THAT(evidence(*acceptance.at_fault().front()),
+              AllOf(HasSubstr("peers: gemm/f32"), Not(HasSubstr("gemm/bf16"))));
+  EXPECT_EQ(acceptance.links.all(), 0U);
 }
 
 LimitSet link_limits() {

@@ -31,7 +31,7 @@ class Fabric {
   }
   [[nodiscard]] PooledLimitTest test() const {
     PooledLimitTest pool(static_cast<int>(times.size()));
-    for (const std::vector<double>& part : times) pool.add(part);
+    for (const std::vector<double>& part : times) pool.add({&part, 1});
     pool.finish();
     return pool;
   }
@@ -91,9 +91,10 @@ TEST(PooledLimit, of_parts_at_their_limit_no_more_fail_or_pass_than_stated) {
       const double passing = static_cast<double>(passed) / (60.0 * racks);
       RecordProperty("failing", std::to_string(failing));
       RecordProperty("passing", std::to_string(passing));
-      // Of two samples, nothing tells how much they resemble each other; of a few, not all of it.
+      std::printf("%d %.1f: failing %.4f passing %.4f\n", samples, memory, failing, passing);
+      // Of two samples, nothing tells how much they resemble each other.
       if (samples == 2 && memory > 0.0) continue;
-      const double stated = memory > 0.0 ? 0.05 : 0.025;
+      constexpr double stated = 0.025;
       EXPECT_LE(failing, stated + 3.0 * std::sqrt(stated / racks)) << samples << " samples, memory " << memory;
       EXPECT_LE(passing, stated + 3.0 * std::sqrt(stated / (60.0 * racks))) << samples << " samples, memory " << memory;
     }
@@ -126,11 +127,12 @@ TEST(PooledLimit, a_disturbed_sample_of_a_good_part_is_no_failure) {
 
 TEST(PooledLimit, says_nothing_where_nothing_is_known) {
   PooledLimitTest alone;
-  alone.add(std::vector<double>{1.0});
+  const std::vector<std::vector<double>> single{{1.0}};
+  alone.add(single);
   alone.finish();
   EXPECT_EQ(alone.judge(std::vector<double>{1.0, 1.0, 1.0}, 2.0).side, Side::open);
   PooledLimitTest few(6);
-  for (int i = 0; i < 3; ++i) few.add(std::vector<double>{1.0, 1.01});
+  for (int i = 0; i < 3; ++i) few.add(std::vector<std::vector<double>>{{1.0, 1.01}});
   few.finish();
   EXPECT_EQ(few.judge(std::vector<double>{3.0, 3.1}, 2.0).side, Side::open) << "six deviations are too few";
   EXPECT_EQ(few.judge(std::vector<double>{}, 2.0).side, Side::open);
