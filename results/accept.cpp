@@ -315,7 +315,11 @@ class LimitJudge {
       const auto pool_of = [&](const auto& pair) -> PooledLimitTest& {
         return pools.at(apart && is_inside(pair) ? 1 : 0);
       };
-      for (const auto& pair : series.pairs) pool_of(pair).add(pair.second.meetings);
+      const bool any_few = std::any_of(series.pairs.begin(), series.pairs.end(),
+                                       [&](const auto& pair) { return !test.can_fail(pair.second.effective); });
+      for (const auto& pair : series.pairs) {
+        if (any_few) pool_of(pair).add(pair.second.meetings);
+      }
       for (PooledLimitTest& pool : pools) pool.finish();
       for (const auto& one : series.pairs) {
         const auto& [ends, pair] = one;

@@ -99,6 +99,10 @@ LimitJudgement LimitTest::judge(std::span<const double> times, double limit, boo
   return judgement;
 }
 
+bool LimitTest::can_fail(double effective) {
+  return ranks_for(std::max(1L, static_cast<long>(std::floor(effective)))).beyond > 0;
+}
+
 double LimitTest::family_false_alarm(double false_alarm) const {
   return -std::expm1(static_cast<double>(parts_) * std::log1p(-false_alarm));
 }

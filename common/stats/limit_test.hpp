@@ -41,6 +41,8 @@ class LimitTest {
   /// independent samples that they are worth, where that is known better than from their order (0: it is not).
   [[nodiscard]] LimitJudgement judge(std::span<const double> times, double limit, bool longer = true,
                                      double effective = 0.0);
+  /// True where so many independent samples are enough to say of a part that it is beyond its limit.
+  [[nodiscard]] bool can_fail(double effective);
   /// That `parts` parts, each at its limit, are all said to keep it fails with this probability at most.
   [[nodiscard]] double family_false_alarm(double false_alarm) const;
 

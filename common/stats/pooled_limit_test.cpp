@@ -70,11 +70,12 @@ void PooledLimitTest::add(std::span<const std::vector<double>> meetings) {
     }
     ++meetings_[std::min(logs.size(), most_samples_of_meeting)];
   }
-  for (std::size_t i = 0; i < all.size() && all.size() > 1; ++i) {
-    std::vector<double> others = all;
-    others.erase(others.begin() + static_cast<std::ptrdiff_t>(i));
-    std::sort(others.begin(), others.end());
-    deviations_.push_back(all[i] - middle_of_sorted(others));
+  if (all.size() < 2) return;
+  std::sort(all.begin(), all.end());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto other = [&](std::size_t k) { return all[k < i ? k : k + 1]; };
+    const std::size_t others = all.size() - 1;
+    deviations_.push_back(all[i] - 0.5 * (other((others - 1) / 2) + other(others / 2)));
   }
 }
 
