@@ -77,9 +77,10 @@ ExitCode make(const AcceptState& state) {
   const ExitCode code = write_guarded(guarded(state), out, state.force, [&](const Emit& emit) {
     const auto files = open_all(state.files);
     for (const results::ResultFile& file : files) {
-      if (!file.header().device_fake || state.allow_fake) continue;
-      throw usage_error(fmt::format("'{}' was made with a fake device: nothing in it is a measurement",
-                                    printable(file.path().string())));
+      const std::string why = results::why_no_measurement(file.header());
+      if (why.empty() || state.allow_fake) continue;
+      throw usage_error(
+          fmt::format("'{}' was made {}: nothing in it is a measurement", printable(file.path().string()), why));
     }
     emit(results::make_limits(files, out.stem().string(), margin));
     return ExitCode::pass;
@@ -110,7 +111,8 @@ void add_accept_command(CLI::App& app, CommandLine& command_line) {
       ->needs(made);
   command->add_flag("--force", state->force, "With --make-limits: replace the file if it exists")->needs(made);
   made->excludes("--limits")->excludes("--baseline");
-  command->add_flag("--allow-fake", state->allow_fake, "Judge files that were made with a fake device too");
+  command->add_flag("--allow-fake", state->allow_fake,
+                    "Judge files that were made with a fake device or planted faults too");
   command->add_flag("--faults", state->faults,
                     "For scripts: print a line for each part at fault and nothing else: verdict, kind, host, part and "
                     "reason, a tab between them");

@@ -105,6 +105,9 @@ class Runner {
     rule.plan = bounds_.limits.plan;
     rule.limits = bounds_.limits.of(row.suite_index, row.row);
     CaseResult result;
+    const auto number = static_cast<int>(next_ + 1);
+    parts_.planting.begin_case(number, row.suite->name(),
+                               parts_.writer != nullptr ? parts_.writer->part_path().string() : std::string());
     parts_.watchdog.progress().begin_case(static_cast<std::uint32_t>(next_ + 1));
     parts_.context.session = sessions_.at(row.suite_index).get();
     for (auto _ : state) {

@@ -218,7 +218,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   try {
     agree_while_usable(parts, [&] {
       try {
-        workload = suite.make(which, parts.context);
+        workload = parts.planting.workload(suite.make(which, parts.context));
       } catch (const std::bad_alloc&) {
         throw infrastructure_error("out of memory");
       }

@@ -10,6 +10,7 @@
 #include "common/mpi/gather_rows.hpp"
 #include "common/mpi/global_clock.hpp"
 #include "common/watch/watchdog.hpp"
+#include "launch/run_plant.hpp"
 #include "launch/run_telemetry.hpp"
 #include "results/writer.hpp"
 #include "suites/suite.hpp"
@@ -34,6 +35,7 @@ struct RunParts {
   const std::vector<results::RankHeader>& ranks;  ///< of the whole world, on rank 0
   RunTelemetry& telemetry;
   watch::Watchdog& watchdog;
+  Planting& planting;
 };
 
 /// Collective. Case `row` of suite `suite_index` of the file. A case that cannot be made for lack of memory is a

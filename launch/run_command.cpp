@@ -22,15 +22,18 @@
 #include "common/system/libraries.hpp"
 #include "common/watch/watchdog.hpp"
 #include "launch/commands.hpp"
+#include "launch/process_rank.hpp"
 #include "launch/run_benchmarks.hpp"
 #include "launch/run_header.hpp"
 #include "launch/run_limits.hpp"
 #include "launch/run_options.hpp"
+#include "launch/run_plant.hpp"
 #include "launch/run_progress.hpp"
 #include "launch/run_resume.hpp"
 #include "launch/run_stop.hpp"
 #include "launch/run_telemetry.hpp"
 #include "launch/run_world.hpp"
+#include "results/schema.hpp"
 #include "results/show.hpp"
 #include "results/writer.hpp"
 #include "suites/suite.hpp"
@@ -225,7 +228,10 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
 
   const mpi::RankPlace& place = topology.ranks[static_cast<std::size_t>(world.rank())];
   const int ranks_on_node = topology.ranks_on_node(place.node_index);
-  const SteadyClock clock(ranks_on_node > static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+  const SteadyClock real_clock(ranks_on_node > static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+  std::optional<Planting> planting;
+  mpi::agree(world, [&] { planting.emplace(options.plants, topology, world.rank(), real_clock); });
+  const Clock& clock = planting->clock();
   Progress progress(options.progress, world.is_root(), clock, options.time_budget);
 
   progress.note("opening devices and measuring their peak rates ...");
@@ -248,7 +254,9 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
   const std::map<std::string, std::string> facts = device->facts();
   const auto uuid = facts.find("uuid");
   check_distinct_devices(world, topology, uuid != facts.end() ? uuid->second : "");
-  Collectives collectives(collective_backends, world, *device, {.hang_timeout = options.hang_timeout});
+  Collectives collectives(
+      collective_backends, world, *device, {.hang_timeout = options.hang_timeout},
+      [&](std::unique_ptr<Collective> opened) { return planting->collective(std::move(opened), *device); });
   for (const std::string& name : collectives.names()) {
     mpi::agree(world, [&] { (void)collectives.get(name); });
   }
@@ -287,6 +295,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
   std::vector<std::string> notices;
   mpi::agree(world, [&] {
     header = make_run_header(world, platform, *device, collectives, options, planned, command_line.arguments, notices);
+    if (!planting->is_empty()) header.provenance[results::schema::planted] = planting->record();
   });
   const RunLimits limits = make_run_limits(world, options.limits, header);
   header.telemetry = telemetry.columns();
@@ -309,9 +318,9 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
   world.broadcast({&block, 1});
   const mpi::RowGatherer gatherer(world, static_cast<int>(block));
   mpi::GlobalClock global_clock(world, clock);
-  Context context{*device, collective, platform, options.suite_options, nullptr, &collectives};
-  const RunParts parts{world,        global_clock, gatherer, context, writer ? &*writer : nullptr,
-                       header.ranks, telemetry,    watchdog};
+  Context context{planting->device(*device), collective, platform, options.suite_options, nullptr, &collectives};
+  const RunParts parts{world,        global_clock, gatherer, context,  writer ? &*writer : nullptr,
+                       header.ranks, telemetry,    watchdog, *planting};
   const RunBounds bounds{end_of_this_run(began, options.wall_time), StopSignals::received,
                          resumes ? resumption->earlier_cases(world) : EarlierCases(), limits};
   const RunOutcome outcome = run_cases(parts, options, flags, planned, bounds, progress);
@@ -332,7 +341,8 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
 
 ExitCode run(const RunState& state, const CommandLine& command_line) {
   // Refused before MPI starts, where every rank sees the same arguments.
-  (void)check_run_arguments(state.arguments, state.suites);
+  const RunOptions options = check_run_arguments(state.arguments, state.suites);
+  load_planted_library(options.plants, host_name(), process_rank_hint(), command_line.arguments);
   const double began = SteadyClock().now();
   std::optional<watch::Watchdog> watchdog;  // goes last: MPI_Finalize may hang too
   int argc = 0;
@@ -408,6 +418,7 @@ void add_run_command(CLI::App& app, CommandLine& command_line) {
   command
       ->add_option("--label", arguments.labels, "KEY=VALUE kept in the file, such as integrator=NAME; may be repeated")
       ->allow_extra_args(false);
+  command->add_option("--plant", arguments.plants, plant_help())->allow_extra_args(false);
   command->add_option("--progress", arguments.progress, "auto (on a terminal), always, never")->capture_default_str();
   command->footer(benchmark_flags_help() +
                   "Examples:\n"

@@ -144,6 +144,7 @@ RunOptions check_run_arguments(const RunArguments& arguments, const std::vector<
   }
   options.force = arguments.force;
   options.labels = parse_labels(arguments.labels);
+  options.plants = parse_plants(arguments.plants);
   return options;
 }
 

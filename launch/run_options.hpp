@@ -10,6 +10,7 @@
 
 #include "common/measure/sampler.hpp"
 #include "launch/benchmark_flags.hpp"
+#include "launch/run_plant.hpp"
 #include "suites/suite.hpp"
 
 namespace rackproof {
@@ -34,6 +35,7 @@ struct RunArguments {
   bool out_given = false;
   bool resume_given = false;
   std::vector<std::string> labels;
+  std::vector<std::string> plants;  ///< `run` alone
   int threads = 0;
   int max_samples = 1024;
   std::string seed = "1";
@@ -65,6 +67,7 @@ struct RunOptions {
   std::string out;                          ///< empty: named after host and time
   bool force = false;
   std::map<std::string, std::string> labels;
+  std::vector<Plant> plants;  ///< faults that the run plants into itself
 };
 
 /// Adds the options that choose cases (`run` and `list`), those of every suite included.

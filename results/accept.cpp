@@ -1,6 +1,7 @@
 #include "results/accept.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -723,10 +724,11 @@ void judge_nodes(const ResultFile& file, std::size_t attempt, PartBook& book) {
 
 void refuse_fakes(std::span<const ResultFile> files, const AcceptOptions& options) {
   for (const ResultFile& file : files) {
-    if (!file.header().device_fake || options.allow_fake) continue;
-    throw usage_error(fmt::format(
-        "{} was made with a fake device: no figure in it is a measurement (--allow-fake takes it all the same)",
-        quoted(file.path())));
+    const std::string why = why_no_measurement(file.header());
+    if (why.empty() || options.allow_fake) continue;
+    throw usage_error(
+        fmt::format("{} was made {}: no figure in it is a measurement (--allow-fake takes it all the same)",
+                    quoted(file.path()), why));
   }
 }
 
@@ -771,6 +773,9 @@ void judge_input(std::span<const ResultFile> attempts, bool has_criterion, PartB
     const ResultFile& file = attempts[a];
     if (file.header().device_fake)
       acceptance.notices.push_back(fmt::format("attempt {}: a fake device: no figure is a measurement", a + 1));
+    if (const auto planted = planted_faults(file.header()); !planted.empty()) {
+      acceptance.notices.push_back(fmt::format("attempt {}: with planted faults: {}", a + 1, fmt::join(planted, ", ")));
+    }
     if (file.unfinished()) hold_open(a, "the file is not finished: the run goes on or broke off");
     std::size_t skipped = 0;
     std::string first;

@@ -506,7 +506,9 @@ void warn_of_side(const SideOfLaunches& side, std::vector<std::string>& warnings
                              : launch.header.recovered ? "was recovered from a run that broke off"
                                                        : "";
     if (!what.empty()) warnings.push_back(fmt::format("{} {}", quoted(launch.path), what));
-    if (launch.header.device_fake) warnings.push_back(fmt::format("{} is of a fake device", quoted(launch.path)));
+    if (const std::string why = why_no_measurement(launch.header); !why.empty()) {
+      warnings.push_back(fmt::format("{} was made {}", quoted(launch.path), why));
+    }
   }
   for (const std::string& line : differences_within(side.facts)) {
     warnings.push_back(fmt::format("the launches of {} are not alike: {}", side.name, line));

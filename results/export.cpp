@@ -101,11 +101,9 @@ void export_results(const std::vector<std::filesystem::path>& files, const Expor
   exporter->begin();
   for (const std::filesystem::path& path : files) {
     const ResultFile file(path);
-    if (file.header().device_fake && !options.allow_fake) {
-      throw usage_error(
-          fmt::format("{}: was made with a fake device: no figure in it is a measurement; --allow-fake takes it "
-                      "nevertheless",
-                      quoted(path)));
+    if (const std::string why = why_no_measurement(file.header()); !why.empty() && !options.allow_fake) {
+      throw usage_error(fmt::format(
+          "{}: was made {}: no figure in it is a measurement; --allow-fake takes it nevertheless", quoted(path), why));
     }
     if (!seen.insert(file.header().run_id).second) {
       throw usage_error(

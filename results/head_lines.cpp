@@ -158,7 +158,9 @@ std::vector<std::pair<std::string, std::string>> head_lines(const ResultFile& fi
   }
   if (const std::string labels = labels_line(provenance("labels")); !labels.empty())
     lines.emplace_back("labels", labels);
-  if (header.device_fake) lines.emplace_back("WARNING", "made with a fake device: no figure here is a measurement");
+  if (const std::string why = why_no_measurement(header); !why.empty()) {
+    lines.emplace_back("WARNING", fmt::format("made {}: no figure here is a measurement", why));
+  }
   if (file.unfinished()) {
     lines.emplace_back("unfinished", "the run goes on or broke off ('rackproof recover' makes a result file of it)");
   } else if (header.recovered) {

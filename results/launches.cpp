@@ -123,10 +123,9 @@ Launch read_launch(const std::filesystem::path& path, const std::regex& wanted, 
   const ResultFile* const open = known == nullptr ? nullptr : known->file(path);
   const std::optional<ResultFile> own = open == nullptr ? std::optional<ResultFile>(path) : std::nullopt;
   const ResultFile& file = open == nullptr ? *own : *open;
-  if (file.header().device_fake && !allow_fake) {
+  if (const std::string why = why_no_measurement(file.header()); !why.empty() && !allow_fake) {
     throw usage_error(fmt::format(
-        "{} was made with a fake device: no figure in it is a measurement; --allow-fake takes it nevertheless",
-        quoted(path)));
+        "{} was made {}: no figure in it is a measurement; --allow-fake takes it nevertheless", quoted(path), why));
   }
   return LaunchReader(file, wanted, known).read();
 }

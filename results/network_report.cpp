@@ -370,8 +370,9 @@ class Report {
 
   static std::string head(const ResultFile& file) {
     const RunHeader& header = file.header();
+    const std::string why = why_no_measurement(header);
     return fmt::format("{}  {}  {}{}\n", printable(header.run_id), printable(header.date), quoted(file.path()),
-                       header.device_fake ? "  WARNING: made with a fake device" : "");
+                       why.empty() ? "" : "  WARNING: made " + why);
   }
 
   /// Series of the same kind at two rank counts or more.

@@ -90,6 +90,12 @@ struct RunHeader {
   std::map<std::string, std::string> provenance;
 };
 
+/// What `run --plant` was asked for, printable; empty: nothing.
+[[nodiscard]] std::vector<std::string> planted_faults(const RunHeader& header);
+/// Completes "made ...": "with a fake device", "with planted faults (slow=node2:5%)"; empty: the figures are
+/// measurements of the rack as it is.
+[[nodiscard]] std::string why_no_measurement(const RunHeader& header);
+
 /// What a run of consecutive ranks saw of one case. Matrices are rank-major: value of rank first_rank + r and
 /// sample i at [r * columns + i]; a rank's own count may be smaller, what lies behind it is ignored.
 struct RankBlock {

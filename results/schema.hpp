@@ -46,6 +46,8 @@ inline constexpr const char* software_version = "softwareVersion";
 inline constexpr const char* date = "date";
 inline constexpr const char* run_id = "run_id";
 inline constexpr const char* device_fake = "device_fake";
+/// Of `provenance`: a JSON list of faults that the run planted into itself; absent: none.
+inline constexpr const char* planted = "planted";
 inline constexpr const char* recovered = "recovered";  ///< i1: 1 where the file was made by `rackproof recover`
 
 // Root datasets, one entry a rank.

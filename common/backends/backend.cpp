@@ -73,8 +73,13 @@ const Backend& choose_collective_backend(const std::vector<std::unique_ptr<Backe
 }
 
 Collectives::Collectives(std::vector<const Backend*> backends, const mpi::Communicator& ranks, Device& device,
-                         CollectiveOptions options)
-    : backends_(std::move(backends)), ranks_(&ranks), device_(&device), options_(options), opened_(backends_.size()) {}
+                         CollectiveOptions options, Wrap wrap)
+    : backends_(std::move(backends)),
+      ranks_(&ranks),
+      device_(&device),
+      options_(options),
+      wrap_(std::move(wrap)),
+      opened_(backends_.size()) {}
 
 std::vector<std::string> Collectives::names() const {
   std::vector<std::string> names;
@@ -85,7 +90,10 @@ std::vector<std::string> Collectives::names() const {
 Collective& Collectives::get(std::string_view name) {
   for (std::size_t i = 0; i < backends_.size(); ++i) {
     if (backends_[i]->name() != name) continue;
-    if (!opened_[i]) opened_[i] = backends_[i]->open_collective(*ranks_, *device_, options_);
+    if (!opened_[i]) {
+      opened_[i] = backends_[i]->open_collective(*ranks_, *device_, options_);
+      if (wrap_) opened_[i] = wrap_(std::move(opened_[i]));
+    }
     return *opened_[i];
   }
   throw Error(ExitCode::internal, "backend", 0, "", fmt::format("no collectives of '{}' in this run", printable(name)));

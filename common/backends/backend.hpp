@@ -2,6 +2,7 @@
 // registers the backend by calling `std::unique_ptr<Backend> make_<folder>_backend()`.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -71,8 +72,10 @@ class Backend {
 class Collectives {
  public:
   /// What is passed must outlive it, and it everything made of it. backends: not empty; the first is the usual one.
+  /// wrap: what is used in place of each that is opened; empty: itself.
+  using Wrap = std::function<std::unique_ptr<Collective>(std::unique_ptr<Collective>)>;
   Collectives(std::vector<const Backend*> backends, const mpi::Communicator& ranks, Device& device,
-              CollectiveOptions options);
+              CollectiveOptions options, Wrap wrap = {});
   /// Names of the backends, the usual one first.
   [[nodiscard]] std::vector<std::string> names() const;
   /// Collective. Throws Error (internal) for a name that is not there, and what opening throws.
@@ -83,6 +86,7 @@ class Collectives {
   const mpi::Communicator* ranks_;
   Device* device_;
   CollectiveOptions options_;
+  Wrap wrap_;
   std::vector<std::unique_ptr<Collective>> opened_;  ///< by backend; null: not yet
 };
 

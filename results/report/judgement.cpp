@@ -8,7 +8,8 @@ namespace rackproof::results {
 namespace {
 
 bool has_fake(const std::vector<ResultFile>& files) {
-  return std::any_of(files.begin(), files.end(), [](const ResultFile& file) { return file.header().device_fake; });
+  return std::any_of(files.begin(), files.end(),
+                     [](const ResultFile& file) { return !why_no_measurement(file.header()).empty(); });
 }
 
 void add_case_limits(const LimitSet& set, const ReportRun& run, ReportJudgement& judgement) {

@@ -208,8 +208,8 @@ std::string verdict_section(const ReportData& data, const ReportJudgement& judge
   if (judgement.comparison) basis += " " + words_of_comparison(*judgement.comparison, compared);
   std::string out = fmt::format("<section class=\"verdict {}\"><strong>{}</strong><p>{}</p></section>\n",
                                 kind_of_verdict(verdict), html_text(to_string(verdict)), html_text(basis, 1000));
-  if (data.last().run().device_fake)
-    out += "<p class=\"banner\">Made with a fake device: no figure here is a measurement.</p>\n";
+  if (const std::string why = why_no_measurement(data.last().run()); !why.empty())
+    out += "<p class=\"banner\">Made " + html_text(why, 400) + ": no figure here is a measurement.</p>\n";
   out += "<ul class=\"counts\">" + tiles_of(acceptance.devices, "device") + tiles_of(acceptance.nodes, "node") +
          tiles_of(acceptance.links, "link") + case_tile(data) + "</ul>\n";
   constexpr std::size_t most_notices = 12;
