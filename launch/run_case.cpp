@@ -12,6 +12,7 @@
 
 #include "common/core/consequence.hpp"
 #include "common/core/error.hpp"
+#include "common/core/units.hpp"
 #include "common/stats/digest_vote.hpp"
 #include "common/stats/order_statistics.hpp"
 
@@ -68,6 +69,22 @@ Conclusion conclude(const std::vector<results::RankHeader>& ranks, const std::ve
     if (!detail.empty()) return {results::Status::passed, printable(detail)};
   }
   return {results::Status::passed, ""};
+}
+
+/// On rank 0: of ranks whose clock jumped while the case was measured, in one line; empty: none did. Collective.
+std::string clock_words(const RunParts& parts, const Samples& samples, double elapsed) {
+  const std::vector<double> seconds = parts.world.gather(samples.clock_deviation.seconds);
+  const std::vector<double> errors = parts.world.gather(samples.clock_deviation.error);
+  std::vector<mpi::GlobalClock::Deviation> deviations;
+  for (std::size_t rank = 0; rank < seconds.size(); ++rank) deviations.push_back({seconds[rank], errors[rank]});
+  const auto jumps = mpi::find_clock_jumps(deviations, elapsed, samples.clock_error_before);
+  if (jumps.empty()) return {};
+  const mpi::ClockJump& first = jumps.front();
+  std::string text = fmt::format("the clock of {} jumped by {}{} while this was measured",
+                                 place_of(parts.ranks[static_cast<std::size_t>(first.rank)], first.rank),
+                                 first.seconds < 0.0 ? "-" : "", format_duration(std::abs(first.seconds)));
+  if (jumps.size() > 1) text += fmt::format(" (and those of {} more ranks)", jumps.size() - 1);
+  return text;
 }
 
 /// What ran the case on all ranks, on rank 0: in one line, with the first rank that has another.
@@ -257,12 +274,18 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   const auto details = parts.world.gather(verification.detail);
   write_samples(parts, samples, verification, *workload, suite_index, row);
 
+  const std::string jumped = clock_words(parts, samples, sampling);
   results::CaseOutcome outcome;
   outcome.implementation = implementation_of(parts.world, *workload);
   if (parts.world.is_root()) {
     auto [status, message] = conclude(parts.ranks, outcomes, digests, details, verification.digest_is_shared);
     outcome.status = status;
     outcome.message = std::move(message);
+    // What is wrong stays wrong.
+    if (!jumped.empty() && status != results::Status::failed) {
+      outcome.status = results::Status::mistrusted;
+      outcome.message = jumped;
+    }
   }
   outcome.stop_reason = static_cast<results::StopReason>(samples.stop_reason);
   outcome.warmup_steps = static_cast<int>(samples.warmup.size());

@@ -21,6 +21,8 @@
 #include "common/stats/sequential.hpp"
 #include "results/accept_parts.hpp"
 #include "results/known_runs.hpp"
+#include "results/links.hpp"
+#include "results/odd_nodes.hpp"
 #include "results/part_file.hpp"
 #include "results/telemetry_report.hpp"
 
@@ -453,6 +455,7 @@ class FaultJudge {
             break;
           case Status::mistrusted:
             ++mistrusted;
+            jumped_clock(s, c);
             break;
           case Status::passed:
           case Status::skipped:
@@ -488,6 +491,14 @@ class FaultJudge {
     } else {
       book_.add(PartBook::rack,
                 evidence_for(Evidence::Kind::error, Verdict::fail, attempt_, header_of(s, c).name, text));
+    }
+  }
+
+  /// Nothing is wrong with the device; what was timed by that clock says nothing.
+  void jumped_clock(std::size_t s, std::size_t c) {
+    const std::string& message = file_.outcome(s, c).message;
+    if (const auto rank = named_rank(message, "the clock of rank ", ranks_)) {
+      blame(*rank, Evidence::Kind::not_measured, Verdict::inconclusive, header_of(s, c).name, message);
     }
   }
 
@@ -692,6 +703,19 @@ void judge_telemetry(const ResultFile& file, std::size_t attempt, PartBook& book
   }
 }
 
+/// A node that runs something else than the others is at fault whatever its figures are: they are of another rack.
+void judge_software(const ResultFile& file, std::size_t attempt, PartBook& book) {
+  std::vector<std::string> undecided;
+  for (const OddNode& odd : odd_nodes(file.header(), &undecided)) {
+    book.add(book.node(attempt, odd.node_index),
+             evidence_for(Evidence::Kind::software, Verdict::fail, attempt, "", "has " + odd.text));
+  }
+  for (std::string& text : undecided) {
+    book.add(PartBook::rack,
+             evidence_for(Evidence::Kind::software, Verdict::inconclusive, attempt, "", std::move(text)));
+  }
+}
+
 // ---- nodes ----
 
 /// Where most devices of a node failed, the node is named; where any was judged, it is.
@@ -848,6 +872,8 @@ std::string_view to_string(Evidence::Kind kind) {
       return "link";
     case Evidence::Kind::telemetry:
       return "telemetry";
+    case Evidence::Kind::software:
+      return "software";
     case Evidence::Kind::not_measured:
       break;
   }
@@ -920,6 +946,7 @@ Acceptance accept(std::span<const ResultFile> attempts, std::span<const ResultFi
     FaultJudge(file, a, book).run();
     PairJudge(file, a, book, acceptance.notices).run(options.known);
     judge_telemetry(file, a, book, acceptance.notices);
+    judge_software(file, a, book);
   }
   if (!baseline.empty()) judge_by_baseline(attempts, baseline, times, options, book, acceptance.notices);
   for (std::size_t a = 0; a < attempts.size(); ++a) judge_nodes(attempts[a], a, book);

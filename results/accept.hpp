@@ -40,6 +40,7 @@ struct Evidence {
     error,         ///< a case broke off on it
     link,          ///< what the model of pairs blames
     telemetry,     ///< what its device counted or felt
+    software,      ///< a node with other libraries than the rest
     not_measured   ///< a case that was not run, skipped or not checked
   };
   Kind kind = Kind::limit;
@@ -102,7 +103,8 @@ struct PeerReport {
   std::size_t devices = 0;
   std::size_t cases = 0;                                    ///< compared
   double least = std::numeric_limits<double>::quiet_NaN();  ///< 0.06: what is less than 6 % slow is not seen, typically
-  std::string reason;                                       ///< why they were not compared; empty: they were
+  double least_node = std::numeric_limits<double>::quiet_NaN();  ///< the same of a node with several devices
+  std::string reason;                                            ///< why they were not compared; empty: they were
 };
 
 struct PartCounts {

@@ -141,6 +141,114 @@ std::vector<Deviation> deviations_of(const CaseTimes& times, const std::vector<i
   return all;
 }
 
+// ---- whole nodes ----
+
+/// How much slower than the median of its kind a device is, as a logarithm: the median over all cases, in which one
+/// disturbed case does not count.
+std::map<int, double> effects_of(const std::vector<CaseTimes>& times, const std::vector<int>& ranks) {
+  std::map<int, std::vector<double>> all;
+  for (const CaseTimes& one : times) {
+    std::vector<std::pair<int, double>> logs;
+    std::vector<double> values;
+    for (const int rank : ranks) {
+      const double seconds = one.seconds[static_cast<std::size_t>(rank)];
+      if (!(seconds > 0.0) || !std::isfinite(seconds)) continue;
+      logs.emplace_back(rank, std::log(seconds));
+      values.push_back(logs.back().second);
+    }
+    if (values.size() < fewest_peers) continue;
+    const double middle = stats::median(values);
+    for (const auto& [rank, log] : logs) all[rank].push_back(log - middle);
+  }
+  std::map<int, double> effects;
+  for (auto& [rank, values] : all) effects[rank] = stats::median(values);
+  return effects;
+}
+
+/// A node against all others.
+struct NodeDeviation {
+  int node = 0;
+  double difference = 0.0;  ///< of logarithms: mean of its devices' effects less that of the others'
+  double t = 0.0;
+  double p_value = 1.0;
+  std::size_t devices = 0;
+  std::size_t others = 0;
+  std::size_t slow = 0;  ///< of its devices: by more than half of the difference
+  double least = 0.0;    ///< what would just be blamed, as a logarithm, at the rate over the number of nodes
+};
+
+/// Student's t of the devices of one node against those of all others, whose deviation is estimated without it: what is
+/// wrong with the node does not hide it, and where devices differ as independent normals t has others - 1 degrees of
+/// freedom, however few they are. (Two devices of four nodes: by medians and MAD there would be three.)
+NodeDeviation deviation_of_node(int node, const std::vector<double>& own, const std::vector<double>& others,
+                                double rate) {
+  const auto mean = [](const std::vector<double>& values) {
+    double sum = 0.0;
+    for (const double value : values) sum += value;
+    return sum / static_cast<double>(values.size());
+  };
+  const double middle = mean(others);
+  double squares = 0.0;
+  for (const double value : others) squares += (value - middle) * (value - middle);
+  const double freedom = static_cast<double>(others.size()) - 1.0;
+  const double scale = std::max(least_scale, std::sqrt(squares / freedom)) *
+                       std::sqrt(1.0 / static_cast<double>(own.size()) + 1.0 / static_cast<double>(others.size()));
+  NodeDeviation result;
+  result.node = node;
+  result.difference = mean(own) - middle;
+  result.t = result.difference / scale;
+  result.p_value = student_tail(result.t, freedom);
+  result.devices = own.size();
+  result.others = others.size();
+  result.slow = static_cast<std::size_t>(
+      std::count_if(own.begin(), own.end(), [&](double value) { return value - middle > 0.5 * result.difference; }));
+  result.least = scale * student_quantile(rate, freedom);
+  return result;
+}
+
+/// Nodes of several devices, each slower by little: together they say more than each alone. `least` gets what is not
+/// seen.
+void judge_nodes_by_peers(const ResultFile& file, std::size_t attempt, const std::vector<CaseTimes>& times,
+                          const std::vector<int>& ranks, const AcceptOptions& options, PartBook& book, double& least) {
+  constexpr double most_of_a_node = 2.0 / 3.0;
+  const std::map<int, double> effects = effects_of(times, ranks);
+  std::map<int, std::vector<double>> by_node;
+  for (const auto& [rank, effect] : effects) {
+    by_node[file.header().ranks[static_cast<std::size_t>(rank)].node_index].push_back(effect);
+  }
+  std::vector<NodeDeviation> deviations;
+  std::vector<double> p_values;
+  for (const auto& [node, own] : by_node) {
+    std::vector<double> others;
+    for (const auto& [other, values] : by_node) {
+      if (other != node) others.insert(others.end(), values.begin(), values.end());
+    }
+    if (own.size() < 2 || others.size() < fewest_peers || by_node.size() < 3) continue;
+    const double rate = options.false_discovery_rate / static_cast<double>(by_node.size());
+    deviations.push_back(deviation_of_node(node, own, others, rate));
+    p_values.push_back(deviations.back().p_value);
+  }
+  const std::vector<double> adjusted = stats::benjamini_hochberg(p_values);
+  std::vector<double> bounds;
+  for (std::size_t i = 0; i < deviations.size(); ++i) {
+    const NodeDeviation& one = deviations[i];
+    bounds.push_back(std::max(options.floor, std::expm1(one.least)));
+    const double excess = std::expm1(one.difference);
+    const bool most = static_cast<double>(one.slow) >= most_of_a_node * static_cast<double>(one.devices);
+    if (adjusted[i] > options.false_discovery_rate || !(excess > options.floor) || !most) continue;
+    Evidence evidence;
+    evidence.kind = Evidence::Kind::peers;
+    evidence.verdict = Verdict::fail;
+    evidence.attempt = attempt;
+    evidence.excess = excess;
+    evidence.text =
+        fmt::format("its {} devices take {:.1f} % longer than the {} of the other nodes, typically (t {:.1f})",
+                    one.devices, 100.0 * excess, one.others, one.t);
+    book.add(book.node(attempt, one.node), std::move(evidence));
+  }
+  if (!bounds.empty()) least = stats::median(bounds);
+}
+
 }  // namespace
 
 std::vector<CaseTimes> case_times(const ResultFile& file, const KnownRuns* known) {
@@ -165,13 +273,14 @@ std::vector<PeerReport> judge_by_peers(const ResultFile& file, std::size_t attem
   std::vector<Deviation> deviations;
   const std::string crowded = crowded_node(header);
   for (const auto& [name, ranks] : ranks_by_kind(header)) {
-    PeerReport report{attempt, name, ranks.size(), 0, unknown, crowded};
+    PeerReport report{attempt, name, ranks.size(), 0, unknown, unknown, crowded};
     std::vector<double> least;
     if (crowded.empty()) {
       for (const CaseTimes& one : times) {
         const std::vector<Deviation> some = deviations_of(one, ranks, attempt, options, least);
         deviations.insert(deviations.end(), some.begin(), some.end());
       }
+      judge_nodes_by_peers(file, attempt, times, ranks, options, book, report.least_node);
     }
     report.cases = least.size();
     report.least = stats::median(least);

@@ -293,7 +293,7 @@ Samples measure(Workload& workload, const mpi::Communicator& world, mpi::GlobalC
     }
   }
   samples.clock_error_before = clock.error();
-  samples.clock_error_after = clock.residual();
+  samples.clock_error_after = clock.residual(&samples.clock_deviation);
   samples.clock_error = std::max(samples.clock_error_before, samples.clock_error_after);
   return samples;
 }

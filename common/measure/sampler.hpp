@@ -42,6 +42,7 @@ struct Samples {
   double clock_error = 0.0;  ///< s, the larger of before and after the case
   double clock_error_before = 0.0;
   double clock_error_after = 0.0;
+  mpi::GlobalClock::Deviation clock_deviation{};  ///< of this rank, after the case
 };
 
 /// How samples of collectives start: by the clock, and by a barrier only where it is too uncertain; or always so.

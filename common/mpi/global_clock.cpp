@@ -130,15 +130,45 @@ double GlobalClock::synchronise() {
   return error_;
 }
 
-double GlobalClock::residual() const {
+double GlobalClock::residual(Deviation* own) const {
   double error = 0.0;
+  if (own != nullptr) *own = {};
   if (world_->rank() != 0) {
     const Estimate estimate = ask_parent(parent_of(world_->rank()), round_trips_to_check, error);
-    error += std::abs(estimate.local + estimate.offset - to_global(estimate.local)) + estimate.error;
+    const double ahead = estimate.local + estimate.offset - to_global(estimate.local);
+    if (own != nullptr) *own = {ahead, estimate.error};
+    error += std::abs(ahead) + estimate.error;
   }
   answer_children(error);
   world_->all_reduce_max({&error, 1});
   return error;
+}
+
+std::vector<ClockJump> find_clock_jumps(std::span<const GlobalClock::Deviation> deviations, double elapsed,
+                                        double error) {
+  constexpr double most_drift = 200e-6;
+  constexpr double least_jump = 100e-6;
+  constexpr double errors = 3.0;
+  if (deviations.size() < 2) return {};
+  // Parents have lower numbers than their children.
+  std::vector<double> ahead(deviations.size(), 0.0);
+  std::vector<double> uncertain(deviations.size(), 0.0);
+  for (std::size_t rank = 1; rank < deviations.size(); ++rank) {
+    const auto parent = static_cast<std::size_t>(parent_of(static_cast<int>(rank)));
+    ahead[rank] = ahead[parent] - deviations[rank].seconds;
+    uncertain[rank] = uncertain[parent] + deviations[rank].error;
+  }
+  std::vector<double> sorted = ahead;
+  std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2), sorted.end());
+  // Of two ranks nobody can tell which clock it was: the other one's, for rank 0 leads.
+  const double middle = deviations.size() == 2 ? 0.0 : sorted[sorted.size() / 2];
+  std::vector<ClockJump> jumps;
+  for (std::size_t rank = 0; rank < ahead.size(); ++rank) {
+    const double off = ahead[rank] - middle;
+    if (std::abs(off) <= least_jump + most_drift * elapsed + errors * (uncertain[rank] + error)) continue;
+    jumps.push_back({static_cast<int>(rank), off});
+  }
+  return jumps;
 }
 
 }  // namespace rackproof::mpi

@@ -1,6 +1,7 @@
 // One clock for all ranks: offset and drift of every rank against rank 0.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "common/core/clock.hpp"
@@ -24,7 +25,15 @@ class GlobalClock {
   /// Collective. Measures how far the clock is off by now, without changing it: the largest over ranks of
   /// |measured - predicted offset| + half of the smallest round trip, summed along the path to rank 0, in seconds
   /// (the same on every rank).
-  [[nodiscard]] double residual() const;
+  [[nodiscard]] double residual() const { return residual(nullptr); }
+  /// What one rank sees of the clock above it in the tree: how far that is ahead of its own by now, give or take
+  /// `error`. Rank 0 sees nothing.
+  struct Deviation {
+    double seconds = 0.0;
+    double error = 0.0;
+  };
+  /// The same; `own` becomes this rank's.
+  [[nodiscard]] double residual(Deviation* own) const;
 
   /// Global time of a local reading, and the reverse, in seconds.
   [[nodiscard]] double to_global(double local) const noexcept;
@@ -53,5 +62,18 @@ class GlobalClock {
   double error_ = 0.0;
   std::vector<Estimate> history_;
 };
+
+/// A clock that went another way than the others, by how much: above 0 it is ahead of them.
+struct ClockJump {
+  int rank = 0;
+  double seconds = 0.0;
+};
+
+/// Whose clock jumped in the `elapsed` seconds since all were synchronised, with `error` as synchronise() returned it;
+/// `deviations`: of every rank, by residual(). A jump is more than drift (up to 200 millionths, and crystals are off by
+/// 100) and three times the errors explain. A rank sees its parent's jump as its own the other way round, so that
+/// deviations are added up along the tree; a jump of rank 0 is one of all others, which their median tells.
+[[nodiscard]] std::vector<ClockJump> find_clock_jumps(std::span<const GlobalClock::Deviation> deviations,
+                                                      double elapsed, double error);
 
 }  // namespace rackproof::mpi

@@ -27,6 +27,9 @@ int rackproof_fake_state(int pci_bus);
 
 /// Takes as much longer as slow_rank asks for of work that took so long; for kernels and products of other fakes.
 void rackproof_fake_stretch(double seconds);
+/// Of a step that is being worked on: how long a GPU would take for it, where GPUs have a time of their own
+/// (RACKPROOF_FAKE_TIMES). A step that does not say takes 2 us.
+void rackproof_fake_takes(double seconds);
 /// 1 where what is left at the end of the process is no leak: a GPU is broken or hangs, a library was told to abort,
 /// MPI ended the process before its time, or this is another process than the one that began.
 int rackproof_fake_forgives_leaks();

@@ -67,12 +67,22 @@ Runtime::Runtime() : owner(getpid()) {
   if (const char* seed = std::getenv("RACKPROOF_FAKE_DELAYS"); seed != nullptr) {
     delay_seed = static_cast<unsigned>(std::strtoul(seed, nullptr, 10));
   }
+  if (const char* seed = std::getenv("RACKPROOF_FAKE_TIMES"); seed != nullptr) set_own_times(seed);
   hang_at_kernel = find_number(faults, "hang", "kernel");
   no_kernel_image = find_fault(faults, "no_kernel_image").has_value();
   not_ready = find_fault(faults, "system_not_ready").has_value();
   if (const auto slow = find_fault(faults, "slow_rank")) slowness = 1.0 / std::atof(slow->value.c_str());
   see_devices();
   install_fault_handler();
+}
+
+/// GPUs of a kind differ by 0.5 % in speed, and a step by 0.5 % from the next (standard deviations).
+void Runtime::set_own_times(const char* seed) {
+  constexpr double between_devices = 0.005;
+  own_times = true;
+  own_noise.seed(std::strtoull(seed, nullptr, 10) * 1'000'003U + static_cast<unsigned>(own_rank()));
+  own_noise.discard(16);
+  own_speed = 1.0 + between_devices * std::normal_distribution<double>()(own_noise);
 }
 
 void Runtime::see_devices() {

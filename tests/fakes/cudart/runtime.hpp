@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <set>
 #include <string>
 #include <thread>
@@ -65,7 +66,8 @@ struct StreamState {
   std::deque<Work> queue;
   std::uint64_t enqueued = 0;
   std::uint64_t completed = 0;
-  std::uint64_t wanted = 0;  ///< lazy streams work up to here
+  std::uint64_t wanted = 0;              ///< lazy streams work up to here
+  std::chrono::nanoseconds own_time{0};  ///< what its steps took, where GPUs have a time of their own
   bool closed = false;
   bool running = false;  ///< has a thread
   std::shared_ptr<Capture> capture;
@@ -126,6 +128,9 @@ class Runtime {
   bool no_kernel_image = false;  ///< kernels are of no GPU of these
   bool not_ready = false;        ///< the fabric
   double slowness = 1.0;         ///< work takes that many times as long
+  bool own_times = false;        ///< GPUs have a time of their own, and events tell it
+  double own_speed = 1.0;        ///< of this rank's, where a GPU of the kind has 1
+  std::mt19937_64 own_noise;     ///< from step to step
   pid_t owner = 0;
 
   // Memory (memory.cpp), all with the mutex held.
@@ -148,6 +153,7 @@ class Runtime {
 
  private:
   void see_devices();
+  void set_own_times(const char* seed);
   void run(const std::shared_ptr<StreamState>& stream);
   std::uintptr_t place(std::size_t bytes);
 };

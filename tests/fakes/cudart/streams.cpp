@@ -1,5 +1,6 @@
 // Streams, each with a thread of its own that does its steps in order; events; stream capture and graphs.
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 #include "tests/fakes/cudart/runtime.hpp"
@@ -17,6 +18,30 @@ void stretch(std::chrono::steady_clock::time_point since) {
   while (std::chrono::steady_clock::now() < until) {
   }
 }
+
+namespace {
+
+/// What the step that this thread works on takes by the GPU's own time, s.
+double& taken_by_step() {
+  thread_local double seconds = 0.0;
+  return seconds;
+}
+/// The stream that this thread works for.
+StreamState*& stream_at_work() {
+  thread_local StreamState* stream = nullptr;
+  return stream;
+}
+
+constexpr double usual_step = 2e-6;  // s
+
+/// Of one step, as this GPU takes it.
+std::chrono::nanoseconds own_time_of(Runtime& all, double seconds) {
+  constexpr double between_steps = 0.005;
+  const double noise = 1.0 + between_steps * std::abs(std::normal_distribution<double>()(all.own_noise));
+  return std::chrono::nanoseconds(std::llround(1e9 * seconds * all.slowness * noise / all.own_speed));
+}
+
+}  // namespace
 
 std::shared_ptr<StreamState> Runtime::open_stream(int device, unsigned flags, int priority, bool legacy) {
   auto stream = std::make_shared<StreamState>();
@@ -65,6 +90,7 @@ void delay(unsigned seed, unsigned long long id, std::uint64_t ticket) {
 void Runtime::run(const std::shared_ptr<StreamState>& stream) {
   open_memory_for_good();
   current_device() = stream->device;
+  stream_at_work() = stream.get();
   std::unique_lock lock(mutex);
   const auto may_work = [&] { return !stream->queue.empty() && (!lazy || stream->wanted > stream->completed); };
   for (;;) {
@@ -75,9 +101,11 @@ void Runtime::run(const std::shared_ptr<StreamState>& stream) {
     const bool alive = devices[static_cast<std::size_t>(stream->device)].dead == cudaSuccess;
     lock.unlock();
     delay(delay_seed, stream->id, stream->completed);
+    taken_by_step() = usual_step;
     if (alive) work();
     work = nullptr;
     lock.lock();
+    if (own_times && taken_by_step() > 0.0) stream->own_time += own_time_of(*this, taken_by_step());
     ++stream->completed;
     changed.notify_all();
   }
@@ -210,7 +238,10 @@ Work stamp(std::shared_ptr<Record> record) {
   return [record = std::move(record)] {
     Runtime& all = runtime();
     const std::lock_guard lock(all.mutex);
-    record->at = std::chrono::steady_clock::now();
+    const StreamState* const stream = stream_at_work();
+    record->at = all.own_times && stream != nullptr ? std::chrono::steady_clock::time_point(stream->own_time)
+                                                    : std::chrono::steady_clock::now();
+    taken_by_step() = 0.0;
     record->done = true;
   };
 }
@@ -579,6 +610,8 @@ int rackproof_fake_enqueue_owned(cudaStream_t stream, void (*work)(void*), void*
   }
   return code;
 }
+
+void rackproof_fake_takes(double seconds) { taken_by_step() = seconds; }
 
 void rackproof_fake_stretch(double seconds) {
   const auto spent = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
