@@ -29,5 +29,6 @@ void add_report_command(CLI::App& app, CommandLine& command_line);
 void add_compare_command(CLI::App& app, CommandLine& command_line);
 void add_recover_command(CLI::App& app, CommandLine& command_line);
 void add_export_command(CLI::App& app, CommandLine& command_line);
+void add_selftest_command(CLI::App& app, CommandLine& command_line);
 
 }  // namespace rackproof

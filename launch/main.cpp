@@ -60,6 +60,7 @@ int run(int argc, char** argv) {
   rackproof::add_compare_command(app, command_line);
   rackproof::add_recover_command(app, command_line);
   rackproof::add_export_command(app, command_line);
+  rackproof::add_selftest_command(app, command_line);
 
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());

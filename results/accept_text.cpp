@@ -194,6 +194,9 @@ std::string peers_text(const Acceptance& acceptance) {
                 ? fmt::format("compared with each other in {}; what is less than about {} % slow would not be seen",
                               counted_noun(report.cases, "case"), percent_of(report.least, 0))
                 : "not compared with each other: " + report.reason;
+    if (std::isfinite(report.least_node)) {
+      line += fmt::format(", of a whole node less than {} %", percent_of(report.least_node, 1));
+    }
     text += labelled("peers", line);
   }
   return text;

@@ -35,6 +35,8 @@ struct Rack {
   StopReason stop_reason = StopReason::converged;
   std::string message{};
   std::string configuration = "{}";
+  std::string libraries{};  ///< empty: as the example has them
+  std::string planted{};    ///< empty: nothing
 
   [[nodiscard]] int ranks() const { return nodes * devices_a_node; }
 };
@@ -50,6 +52,8 @@ inline RunHeader header_of(const Rack& rack) {
   header.telemetry.clear();
   header.telemetry_ticks = 0;
   header.provenance["configuration"] = rack.configuration;
+  if (!rack.libraries.empty()) header.provenance["libraries"] = rack.libraries;
+  if (!rack.planted.empty()) header.provenance["planted"] = rack.planted;
   header.ranks.clear();
   for (int r = 0; r < rack.ranks(); ++r) {
     header.ranks.push_back(

@@ -109,6 +109,80 @@ TEST_F(Accept, a_good_rack_passes_in_all_its_parts) {
   EXPECT_EQ(exit_code_of(acceptance.verdict), ExitCode::pass);
 }
 
+/// Four nodes with two devices each, which differ by 0.3 %.
+Rack few_devices() {
+  Rack rack;
+  rack.devices_a_node = 2;
+  rack.spread = 0.003;
+  return rack;
+}
+
+TEST_F(Accept, a_node_whose_two_devices_are_a_little_slow_is_named_although_each_alone_is_not) {
+  Rack rack = few_devices();
+  rack.slow = [](int rank, int) { return rank == 4 || rank == 5 ? 1.031 : 1.0; };
+  options.floor = 0.02;
+  with_limits = false;
+  const Acceptance acceptance = judge({rack});
+  ASSERT_THAT(names(acceptance.at_fault()), Contains("node-2")) << acceptance_text(acceptance, nullptr);
+  for (const std::string& name : names(acceptance.at_fault())) EXPECT_THAT(name, StartsWith("node-2"));
+  EXPECT_THAT(evidence(*acceptance.at_fault().front()), HasSubstr("its 2 devices take"));
+  EXPECT_THAT(acceptance_text(acceptance, nullptr), HasSubstr("of a whole node less than 2.0 %"));
+}
+
+TEST_F(Accept, of_a_node_with_one_slow_device_the_device_is_named) {
+  Rack rack = few_devices();
+  rack.slow = [](int rank, int) { return rank == 4 ? 1.2 : 1.0; };
+  options.floor = 0.02;
+  with_limits = false;
+  EXPECT_THAT(names(judge({rack}).at_fault()), ElementsAre("node-2 cuda:0"));
+}
+
+TEST_F(Accept, nodes_that_are_alike_are_not_named) {
+  options.floor = 0.02;
+  with_limits = false;
+  EXPECT_THAT(judge({few_devices()}).at_fault(), IsEmpty());
+}
+
+TEST_F(Accept, a_node_with_another_library_is_named) {
+  // As three nodes have it, and the fourth.
+  options.allow_fake = false;
+  Rack rack = few_devices();
+  rack.libraries = R"([{"libraries":[{"path":"/lib/libz.so.1","build_id":"aa"}]},)"
+                   R"({"libraries":[{"path":"/lib/libz.so.1","build_id":"aa"}]},)"
+                   R"({"libraries":[{"path":"/lib/libz.so.1","build_id":"bb"}]},)"
+                   R"({"libraries":[{"path":"/lib/libz.so.1","build_id":"aa"}]}])";
+  with_limits = false;
+  const Acceptance acceptance = judge({rack});
+  ASSERT_THAT(names(acceptance.at_fault()), ElementsAre("node-2"));
+  EXPECT_THAT(evidence(*acceptance.at_fault().front()), HasSubstr("software: : has libz build bb, where 3 of 4"));
+}
+
+TEST_F(Accept, a_clock_that_jumped_is_named_but_condemns_no_device) {
+  Rack rack = few_devices();
+  rack.status = Status::mistrusted;
+  rack.message = "the clock of rank 5 on node-2 (cuda:1, serial SN-105) jumped by 100 ms while this was measured";
+  with_limits = false;
+  const Acceptance acceptance = judge({rack});
+  EXPECT_THAT(acceptance.at_fault(), IsEmpty());
+  EXPECT_THAT(names(acceptance.open()), ElementsAre("node-2 cuda:1"));
+}
+
+TEST_F(Accept, a_file_with_planted_faults_is_refused_unless_it_is_asked_for) {
+  Rack rack = few_devices();
+  rack.planted = R"(["slow=node-1:5%"])";
+  with_limits = false;
+  try {
+    (void)judge({rack});
+    FAIL() << "it was taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), ExitCode::usage);
+    EXPECT_THAT(error.line(), HasSubstr("with planted faults (slow=node-1:5%)"));
+  }
+  options.allow_fake = true;
+  rack.launch = 2;
+  EXPECT_THAT(judge({rack}).notices, Contains(HasSubstr("with planted faults: slow=node-1:5%")));
+}
+
 TEST_F(Accept, a_slow_device_is_named_with_its_place_and_what_speaks_against_it) {
   Rack rack = launch(1);
   rack.slow = [](int rank, int) { return rank == 9 ? 1.3 : 1.0; };
