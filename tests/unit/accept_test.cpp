@@ -180,7 +180,7 @@ TEST_F(Accept, a_file_with_planted_faults_is_refused_unless_it_is_asked_for) {
   }
   options.allow_fake = true;
   rack.launch = 2;
-  EXPECT_THAT(judge({rack}).notices, Contains(HasSubstr("with planted faults: slow=node-1:5%")));
+  EXPECT_THAT(judge_again(rack).notices, Contains(HasSubstr("with planted faults: slow=node-1:5%")));
 }
 
 TEST_F(Accept, a_slow_device_is_named_with_its_place_and_what_speaks_against_it) {
