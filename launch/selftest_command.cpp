@@ -217,7 +217,7 @@ class Selftest {
     if (launch_.empty()) throw usage_error("--launch: is empty; write such as --launch 'mpirun -n 8'");
     std::error_code failure;
     std::filesystem::create_directories(folder_, failure);
-    if (failure) throw usage_error(fmt::format("--folder: {}: {}", quoted(folder_), failure.message()));
+    if (failure) throw usage_error(fmt::format("--folder: {}: {}", quoted_text(folder_.string()), failure.message()));
   }
 
   ExitCode run() {

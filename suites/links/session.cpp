@@ -46,6 +46,12 @@ Endpoints choose_endpoints(std::string_view scope, const mpi::Topology& topology
   return endpoints;
 }
 
+int passes_of(int endpoints) {
+  constexpr int enough_meetings = 24;
+  const int pairs = std::max(1, endpoints * (endpoints - 1) / 2);
+  return std::max(1, (enough_meetings + pairs - 1) / pairs);
+}
+
 LinksSession::Series& LinksSession::series_of(const Case& which) {
   return series_[{which.work.message_size, which.parameters.text("direction")}];
 }
@@ -173,7 +179,10 @@ Pairing LinksSession::pairing_of(const Case& which) {
   const std::string& stage = which.parameters.text("stage");
   const auto number = static_cast<std::uint64_t>(which.parameters.integer("number"));
   const int n = endpoints_.size();
-  if (stage == "round") return planned_rounds(n, seed_).at(number);
+  if (stage == "round") {
+    const std::vector<Pairing> rounds = planned_rounds(n, seed_);
+    return rounds.at(number % rounds.size());
+  }
   Series& series = series_of(which);
   if (stage == "again") {
     const auto wanted = stats::pairs_to_repeat(verdict_of(series), series.times);

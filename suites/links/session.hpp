@@ -30,6 +30,10 @@ struct Endpoints {
 /// slow node, else ranks. Throws Error (usage) for another word.
 [[nodiscard]] Endpoints choose_endpoints(std::string_view scope, const mpi::Topology& topology);
 
+/// How often the planned rounds are gone through. Of 4 endpoints there are 6 pairs, for which 5 numbers are fitted:
+/// what is left says nothing of the noise. So few meet again until there are 24 meetings.
+[[nodiscard]] int passes_of(int endpoints);
+
 /// Messages of one size lie in slots, `stride` bytes apart, that the steps walk through.
 struct Buffers {
   std::uint64_t message = 0;  ///< bytes

@@ -164,7 +164,7 @@ class LinksSuite final : public Suite {
     // A slow link takes three repetitions, those of several that share no endpoint the same three.
     const int again = !judged ? 0 : quick ? 4 : 9;
     const int apart = !judged ? 0 : quick ? 4 : 12;
-    const int rounds = std::max(1, planned_round_count(n));
+    const int rounds = std::max(1, planned_round_count(n) * (judged ? links::passes_of(n) : 1));
     const int digits = static_cast<int>(fmt::formatted_size("{}", rounds - 1));
     const std::string skip = skip_for_partners(endpoints, platform);
     std::vector<Case> made;

@@ -57,7 +57,8 @@ TEST(LinksSuite, quick_has_a_case_a_round_for_latency_and_for_bandwidth) {
 
 TEST(LinksSuite, on_gpus_all_ranks_meet_and_copies_are_of_pinned_and_pageable_memory) {
   Platform gpus = platform(4, 2);
-  EXPECT_EQ(count(make_links_suite()->cases(options(), gpus), "links/8B/one-way/round-"), 3U) << "nodes, on hosts";
+  EXPECT_EQ(count(make_links_suite()->cases(options(), gpus), "links/8B/one-way/round-"), 12U)
+      << "nodes, on hosts: 3 rounds, 4 times";
   EXPECT_EQ(count(make_links_suite()->cases(options(), gpus), "pageable"), 0U);
   gpus.device = "cuda";
   const auto cases = make_links_suite()->cases(options(), gpus);
@@ -73,7 +74,7 @@ TEST(LinksSuite, on_gpus_all_ranks_meet_and_copies_are_of_pinned_and_pageable_me
   }
   Options nodes = options();
   nodes.values["links-between"] = "nodes";
-  EXPECT_EQ(count(make_links_suite()->cases(nodes, gpus), "links/8B/one-way/round-"), 3U);
+  EXPECT_EQ(count(make_links_suite()->cases(nodes, gpus), "links/8B/one-way/round-"), 12U);
 }
 
 TEST(LinksSuite, cases_that_build_on_others_come_behind_them_and_stay_there) {
