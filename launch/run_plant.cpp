@@ -463,15 +463,14 @@ bool is_among(const std::vector<int>& ranks, int rank) {
 /// 5 % less speed: takes 1 / 0.95 as long.
 double longer_by(double lost_share) { return 1.0 / (1.0 - lost_share) - 1.0; }
 
-/// From now on no file of this process grows beyond the size of this one; its structure is there, its samples are not.
+/// From now on no file of this process grows beyond the size that this one has.
 void limit_to_size_of(const std::string& file) {
-  constexpr rlim_t room = 4096;
   std::error_code failure;
   const std::uintmax_t size = std::filesystem::file_size(file, failure);
   if (failure) throw infrastructure_error("--plant full-disk: " + printable(file) + ": " + failure.message());
   rlimit limit{};
   (void)::getrlimit(RLIMIT_FSIZE, &limit);
-  limit.rlim_cur = std::min<rlim_t>(static_cast<rlim_t>(size) + room, limit.rlim_max);
+  limit.rlim_cur = std::min<rlim_t>(static_cast<rlim_t>(size), limit.rlim_max);
   if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) {
     throw infrastructure_error(fmt::format("--plant full-disk: setrlimit: {}", std::strerror(errno)));
   }

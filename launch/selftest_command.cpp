@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -59,12 +61,14 @@ struct Record {
   double seconds = 0.0;
   int exit_code = 0;
   Outcome outcome;
+  int broken = 0;  ///< attempts before it that broke down before they measured
 };
 
 ordered_json to_json(const Record& record) {
   return {{"fault", record.fault},         {"number", record.number},           {"place", record.place},
           {"seconds", record.seconds},     {"exit_code", record.exit_code},     {"found", record.outcome.found},
-          {"named", record.outcome.named}, {"accused", record.outcome.accused}, {"saw", record.outcome.saw}};
+          {"named", record.outcome.named}, {"accused", record.outcome.accused}, {"saw", record.outcome.saw},
+          {"broken", record.broken}};
 }
 
 Record record_of(const nlohmann::json& json) {
@@ -76,6 +80,7 @@ Record record_of(const nlohmann::json& json) {
   record.exit_code = json.at("exit_code").get<int>();
   record.outcome = {json.at("found").get<bool>(), json.at("named").get<bool>(), json.at("accused").get<bool>(),
                     json.at("saw").get<std::string>()};
+  record.broken = json.at("broken").get<int>();
   return record;
 }
 
@@ -280,7 +285,9 @@ class Selftest {
     selftest::Program program = program_of({"--suite", "allreduce", "--benchmark_filter=^allreduce/f32/8B/out-of-place",
                                             "--max-samples", "3", "--time-budget", "1s"},
                                            name);
-    const selftest::Ended ended = selftest::run_program(program);
+    selftest::Ended ended = selftest::run_program(program);
+    // Once more, before it is given up: see broke_down().
+    if (ended.exit_code > 128) ended = selftest::run_program(program);
     const ordered_json file = read_file(folder_ / "rack.h5", floor_);
     if (ended.exit_code != 0 || file.is_null()) {
       throw Error(ExitCode::infrastructure, "infrastructure", 0, "",
@@ -325,7 +332,25 @@ class Selftest {
                                            ended.exit_code, last_line(text_of_file(log))));
   }
 
+  /// A launcher or library that crashes before anything was measured tells nothing of what was planted.
+  static bool broke_down(const Seen& seen) {
+    constexpr int by_signal = 128;
+    const int signal = seen.exit_code - by_signal;
+    const bool crashed = signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGFPE;
+    return crashed && !seen.parts;
+  }
+
   Record run_trial(const Fault& fault, int number) {
+    constexpr int most_attempts = 3;
+    for (int attempt = 1;; ++attempt) {
+      std::optional<Record> record = try_trial(fault, number, attempt == most_attempts);
+      if (record) return *record;
+      ++broken_;
+    }
+  }
+
+  /// Nothing where it broke down, unless that is to count.
+  std::optional<Record> try_trial(const Fault& fault, int number, bool is_last) {
     const Trial trial = selftest::plan_trial(fault, rack_, number, seed_, (folder_ / "other-library").string());
     const std::filesystem::path name = fmt::format("{}-{}", fault.key, number);
     remove(name);
@@ -350,7 +375,21 @@ class Selftest {
             {static_cast<NamedPart::Kind>(part[0].get<int>()), part[1].get<std::string>(), part[2].get<bool>()});
       }
     }
-    Record record{fault.key, number, trial.place, ended.seconds, ended.exit_code, judge(trial, rack_, seen)};
+    if (broke_down(seen) && !is_last) {
+      fmt::print(stderr, "{:24} {:3}  {:20} broke down before it measured, exit code {}: again\n", fault.key, number,
+                 printable(trial.place), seen.exit_code);
+      const std::filesystem::path log = program.log;
+      std::filesystem::rename(log, fmt::format("{}.broken{}", log.string(), broken_));
+      return std::nullopt;
+    }
+    Record record{fault.key,
+                  number,
+                  trial.place,
+                  ended.seconds,
+                  ended.exit_code,
+                  judge(trial, rack_, seen),
+                  broken_ - broken_before_};
+    broken_before_ = broken_;
     if (record.outcome.named && !state_.keep) remove(name);
     fmt::print(stderr, "{:24} {:3}  {:20} {:9}  {:5.1f} s  {}\n", fault.key, number, printable(trial.place),
                record.outcome.named     ? "right"
@@ -382,6 +421,7 @@ class Selftest {
     int found = 0;
     int named = 0;
     int accused = 0;
+    int broken = 0;
     std::vector<double> seconds;
     std::string why_not;
     [[nodiscard]] bool is_good() const {
@@ -401,6 +441,7 @@ class Selftest {
         row.found += one.outcome.found ? 1 : 0;
         row.named += one.outcome.named ? 1 : 0;
         row.accused += one.outcome.accused ? 1 : 0;
+        row.broken += one.broken;
         row.seconds.push_back(one.seconds);
       }
       rows.push_back(std::move(row));
@@ -441,6 +482,7 @@ class Selftest {
                     {"accused", row.accused},
                     {"named_at_least", selftest::least_share(row.named, row.trials)},
                     {"accused_at_most", selftest::most_share(row.accused, row.trials)},
+                    {"broken", row.broken},
                     {"median_seconds", stats::median(row.seconds)},
                     {"wanted", row.fault->wanted}});
       }
@@ -476,6 +518,12 @@ class Selftest {
     }
     const bool any_bad =
         std::any_of(rows.begin(), rows.end(), [](const Row& row) { return row.trials > 0 && !row.is_good(); });
+    int broken = 0;
+    for (const Row& row : rows) broken += row.broken;
+    if (broken > 0) {
+      not_planted += fmt::format("{} run{} crashed before anything was measured and {} repeated\n", broken,
+                                 broken == 1 ? "" : "s", broken == 1 ? "was" : "were");
+    }
     return rack_words() + "\n\n" + table.render() + (any_bad ? "\n! fewer than wanted\n" : "") + not_planted;
   }
 
@@ -487,6 +535,8 @@ class Selftest {
   std::vector<Fault> faults_;
   std::vector<std::string> launch_;
   Rack rack_;
+  int broken_ = 0;
+  int broken_before_ = 0;  ///< ... when the trial began
   std::filesystem::path measuring_;
   std::chrono::steady_clock::time_point measuring_since_;
 };

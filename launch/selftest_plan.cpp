@@ -26,7 +26,8 @@ constexpr double jump = 0.1;  // s
 /// What is measured for faults in speed of devices: few and small products, so that a trial takes seconds.
 constexpr const char* products = "256x256x256";
 constexpr const char* sums = "^allreduce/f32/(1KiB|16KiB|64KiB)/out-of-place";
-constexpr const char* links_one_way = "^links/[^/]*/one-way/(round|again)";
+/// Both ends send at once: a sample takes half as long as there and back.
+constexpr const char* meetings = "^links/[^/]*/both-ways/(round|again)";
 
 std::vector<Fault> make_faults() {
   std::vector<Fault> all{{What::healthy, "healthy", "nothing", 0.0, hardly_ever}};
@@ -96,8 +97,8 @@ void add(std::vector<std::string>& to, std::initializer_list<std::string> more) 
 
 void measure_links(Trial& trial, const Rack& rack) {
   add(trial.arguments, {"--suite", "links", "--links-between", by_nodes(rack) ? "nodes" : "ranks", "--link-sizes",
-                        rack.from_outside ? "512KiB" : "1MiB", std::string("--benchmark_filter=") + links_one_way,
-                        "--max-samples", "8", "--time-budget", "12s"});
+                        rack.from_outside ? "512KiB" : "1MiB", std::string("--benchmark_filter=") + meetings,
+                        "--max-samples", "8", "--time-budget", "16s"});
 }
 
 void measure_products(Trial& trial) {
@@ -115,8 +116,7 @@ void measure_all(Trial& trial, const Rack& rack) {
   add(trial.arguments,
       {"--suite", "gemm,allreduce,links", "--gemm-sizes", products, "--gemm-types", "f32,bf16", "--links-between",
        by_nodes(rack) ? "nodes" : "ranks", "--link-sizes", rack.from_outside ? "512KiB" : "1MiB",
-       fmt::format("--benchmark_filter=^gemm/|{}|{}", sums, links_one_way), "--max-samples", "40", "--time-budget",
-       "15s"});
+       fmt::format("--benchmark_filter=^gemm/|{}|{}", sums, meetings), "--max-samples", "40", "--time-budget", "20s"});
 }
 
 /// One node of several, or one rank of a node.
@@ -227,7 +227,9 @@ void plan_fault(Trial& trial, const Rack& rack, Draw& draw, const std::string& l
       return plant(trial, fmt::format("clock-jump={}:{}ms", trial.place, 1e3 * trial.fault->amount));
     case What::full_disk:
       trial.place = "the file";
-      measure_sums(trial);
+      // Enough that no case fits into what its file has already.
+      add(trial.arguments, {"--suite", "allreduce", std::string("--benchmark_filter=") + sums, "--order", "listed",
+                            "--precision", "0.001%", "--max-samples", "2000", "--time-budget", "3s"});
       return plant(trial, "full-disk");
     case What::other_library:
       choose_node(trial, rack, draw);

@@ -42,8 +42,8 @@ struct PairTime {
 };
 
 struct PairOptions {
-  double endpoint_floor = 0.05;  ///< an endpoint less slow than this is never blamed
-  double link_floor = 0.08;      ///< a link likewise; 10 % less bandwidth takes 11 % longer, and noise takes its part
+  double endpoint_floor = 0.05;        ///< an endpoint less slow than this is never blamed
+  double link_floor = 0.05;            ///< a link likewise
   double false_discovery_rate = 0.01;  ///< among what is blamed
   double suspicion_rate = 0.10;        ///< false discoveries among suspects, which a measurement costs each
   /// Node of each endpoint. Pairs inside a node and pairs between nodes have a base of their own, and endpoints of one
