@@ -54,7 +54,7 @@ export RACKPROOF_RACK=detect$$ OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 trap '"$rack" down' EXIT
 trap 'exit 1' INT TERM HUP
 # Slow enough that what messages cost in processor time does not hide a slow link.
-"$rack" up --nodes 4 --gpus-per-node 2 --kind H100 --link-rate 40mbit --build "$build" "${up[@]}" >&2
+"$rack" up --nodes 4 --gpus-per-node 2 --kind H100 --link-rate 10mbit --build "$build" "${up[@]}" >&2
 mkdir -p "$folder"
 cd "$folder"
 "$build/rackproof" selftest --rack "$rack" --folder "$folder" "${options[@]}"

@@ -57,7 +57,7 @@ TEST(SelftestPlan, a_key_without_its_amount_stands_for_all_amounts) {
   for (const Fault& fault : choose_faults("slow-link,full-disk")) keys.push_back(fault.key);
   EXPECT_THAT(keys, ElementsAre("slow-link-10", "slow-link-30", "slow-link-90", "full-disk"));
   EXPECT_EQ(choose_faults("all").size(), all_faults().size());
-  EXPECT_THROW((void)choose_faults("slow"), Error);
+  EXPECT_THROW((void)choose_faults("slow-links"), Error);
 }
 
 TEST(SelftestPlan, places_are_drawn_anew_for_each_trial_and_the_same_for_the_same_seed) {
