@@ -1,6 +1,7 @@
 #include "results/resume.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -59,6 +60,17 @@ std::string option_difference(const RunHeader& file, const RunHeader& now) {
     }
   }
   return {};
+}
+
+/// What was planted in its finished cases must stay told.
+std::string planted_difference(const RunHeader& file, const RunHeader& now) {
+  const auto words = [](const std::vector<std::string>& faults) {
+    return faults.empty() ? std::string("none") : fmt::format("{}", fmt::join(faults, ", "));
+  };
+  const auto before = planted_faults(file);
+  const auto after = planted_faults(now);
+  if (before == after) return {};
+  return fmt::format("--plant: its run had {}, this one has {}", words(before), words(after));
 }
 
 /// `run --limits` ends cases by its limits: others, or none, would make other cases of them.
@@ -201,8 +213,8 @@ std::filesystem::path find_to_resume(const std::filesystem::path& name) {
 void refuse_if_written(const std::filesystem::path& path) { const LockedFile lock(path, LockedFile::Access::read); }
 
 std::string difference(const RunHeader& file, const RunHeader& now) {
-  for (const auto& compare :
-       {rank_difference, limits_difference, option_difference, case_difference, software_difference}) {
+  for (const auto& compare : {rank_difference, planted_difference, limits_difference, option_difference,
+                              case_difference, software_difference}) {
     if (std::string text = compare(file, now); !text.empty()) return text;
   }
   return {};

@@ -49,6 +49,14 @@ TEST(Difference, there_is_none_between_two_launches_of_one_command) {
   EXPECT_EQ(difference(as_read(run_header()), now), "");
 }
 
+TEST(Difference, in_what_was_planted_is_told_so_that_no_file_forgets_it) {
+  RunHeader planted = run_header();
+  planted.provenance["planted"] = R"(["slow=node-a:5%"])";
+  EXPECT_EQ(difference(as_read(planted), run_header()), "--plant: its run had slow=node-a:5%, this one has none");
+  EXPECT_EQ(difference(as_read(run_header()), planted), "--plant: its run had none, this one has slow=node-a:5%");
+  EXPECT_EQ(difference(as_read(planted), planted), "");
+}
+
 TEST(Difference, in_what_makes_samples_comparable_is_told) {
   const RunHeader file = as_read(run_header());
   RunHeader now = run_header();
