@@ -29,7 +29,7 @@ def form_of_tables(text):
 class Help(cli.TestCase):
     def test_help(self):
         for command in ((), ("run",), ("list",), ("info",), ("show",), ("network",), ("compare",), ("accept",), ("report",), ("recover",),
-                        ("export",)):
+                        ("export",), ("selftest",)):
             with self.subTest(command=command):
                 result = run(*command, "--help")
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
