@@ -60,6 +60,7 @@ def commands_of(arguments, folder, base, new):
         "compare": [rackproof, "compare", base, "--to", new],
         "report": [rackproof, "report", new, "-o", str(folder / "report.html")],
         "show": [rackproof, "show", new],
+        "accept": [rackproof, "accept", new],
     }
     for name in arguments.commands.split(","):
         if name not in known:
