@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 
@@ -68,6 +69,15 @@ ExitCode judge(const AcceptState& state) {
   });
 }
 
+/// Comments in a limits file that was made here.
+bool tells_of_cases_left_out(const std::filesystem::path& limits) {
+  std::ifstream in(limits);
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with("# left out")) return true;
+  }
+  return false;
+}
+
 ExitCode make(const AcceptState& state) {
   const double margin = parse_share(state.margin, "--margin");
   const std::filesystem::path out = state.make_limits;
@@ -85,7 +95,8 @@ ExitCode make(const AcceptState& state) {
     emit(results::make_limits(files, out.stem().string(), margin));
     return ExitCode::pass;
   });
-  fmt::print(stderr, "Wrote {}\n", printable(state.make_limits, 1000));
+  fmt::print(stderr, "Wrote {}{}\n", printable(state.make_limits, 1000),
+             tells_of_cases_left_out(out) ? "; comments at its end tell which cases were left out, and why" : "");
   return code;
 }
 
@@ -110,12 +121,13 @@ void add_accept_command(CLI::App& app, CommandLine& command_line) {
       ->capture_default_str()
       ->needs(made);
   command->add_flag("--force", state->force, "With --make-limits: replace the file if it exists")->needs(made);
-  made->excludes("--limits")->excludes("--baseline");
   command->add_flag("--allow-fake", state->allow_fake,
                     "Judge files that were made with a fake device or planted faults too");
   command->add_flag("--faults", state->faults,
                     "For scripts: print a line for each part at fault and nothing else: verdict, kind, host, part and "
                     "reason, a tab between them");
+  // What is judged by would be ignored.
+  made->excludes("--limits")->excludes("--baseline")->excludes("--faults")->excludes("--floor");
   add_guard_options(*command, state->guard);
   command->footer(
       "PASS, FAIL, INTERMITTENT (attempts disagree) or INCONCLUSIVE for each part. Without limits and baseline no rack "

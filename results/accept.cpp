@@ -20,6 +20,7 @@
 #include "common/stats/pooled_limit_test.hpp"
 #include "common/stats/sequential.hpp"
 #include "results/accept_parts.hpp"
+#include "results/case_summary.hpp"
 #include "results/known_runs.hpp"
 #include "results/links.hpp"
 #include "results/odd_nodes.hpp"
@@ -113,7 +114,8 @@ class LimitJudge {
         book_(book),
         reports_(reports),
         gathered_(gathered),
-        plan_(sequential_plan_of(file.header())) {}
+        plan_(sequential_plan_of(file.header())),
+        measured_peaks_(has_measured_peaks(file.header())) {}
 
   void run() {
     const auto matched = match_limits(set_, file_.header(), quoted(file_.path()));
@@ -356,7 +358,8 @@ class LimitJudge {
     gathered.false_alarm = std::max(gathered.false_alarm, test.family_false_alarm(judgement.false_alarm));
 
     const bool mistrusted = file_.outcome(one.suite, one.which).status == Status::mistrusted;
-    if (judgement.side == Side::within && !mistrusted) {
+    const std::string record = above_peak(header_of(one), one.figure, judgement.median);
+    if (judgement.side == Side::within && !mistrusted && record.empty()) {
       book_.mark_passed(part, attempt_);
       return;
     }
@@ -372,7 +375,7 @@ class LimitJudge {
     } else {
       ++report.open;
       evidence.verdict = Verdict::inconclusive;
-      evidence.text += mistrusted ? "; its result was not checked" : why_open(judgement);
+      evidence.text += mistrusted ? "; its result was not checked" : record.empty() ? why_open(judgement) : record;
     }
     book_.add(part, std::move(evidence));
   }
@@ -397,6 +400,18 @@ class LimitJudge {
                        limit.name);
   }
 
+  /// Of a figure that no device reaches, and that is therefore no evidence of a good one; empty otherwise. A peak that
+  /// was measured may be too low, which says nothing against a figure that is no share of it.
+  [[nodiscard]] std::string above_peak(const CaseHeader& which, const FigureHeader& judged, double seconds) const {
+    for (const FigureHeader& figure : which.figures) {
+      if (figure.unit != "%" || !(figure.value(seconds) > impossible_share)) continue;
+      if (measured_peaks_ && figure.name != judged.name) continue;
+      return fmt::format("; {} is {} %: more than the peak is an error, of the measurement or of the peak", figure.name,
+                         format_number(figure.value(seconds)));
+    }
+    return {};
+  }
+
   static std::string why_open(const LimitJudgement& judgement) {
     if (std::isnan(judgement.low)) return "; too few samples to tell";
     return "; too near to tell";
@@ -409,6 +424,7 @@ class LimitJudge {
   std::vector<LimitReport>& reports_;
   std::vector<Gathered>& gathered_;
   std::optional<stats::SequentialPlan> plan_;
+  bool measured_peaks_;
 };
 
 void conclude_limits(const std::vector<Gathered>& gathered, std::vector<LimitReport>& reports) {
@@ -425,7 +441,27 @@ void conclude_limits(const std::vector<Gathered>& gathered, std::vector<LimitRep
     report.detectable = stats::median(all.detectable);
     report.false_alarm = all.false_alarm;
     const auto worst = std::max_element(all.relative.begin(), all.relative.end());
+    const auto best = std::min_element(all.relative.begin(), all.relative.end());
+    if (best != all.relative.end()) report.best = all.figures[static_cast<std::size_t>(best - all.relative.begin())];
     if (worst != all.relative.end()) report.worst = all.figures[static_cast<std::size_t>(worst - all.relative.begin())];
+  }
+}
+
+/// What is better than the specification says may be an error of the measurement: a peak is not surpassed.
+void note_records(const LimitSet& set, const std::vector<LimitReport>& reports, std::vector<std::string>& notices) {
+  constexpr double typical_margin = 1.03;
+  constexpr double best_margin = 1.1;
+  for (const LimitReport& report : reports) {
+    const Limit& limit = set.limits[report.limit];
+    const auto surpasses = [&](double figure, double margin) {
+      return limit.bound == Limit::Bound::least ? figure > limit.spec * margin : figure * margin < limit.spec;
+    };
+    const bool typically = surpasses(report.typical, typical_margin);
+    if (!typically && !surpasses(report.best, best_margin)) continue;
+    notices.push_back(fmt::format(
+        "limit '{}': {} is {} {}, {} than the {} it is derived from; a figure beyond a peak is an error, not a record",
+        limit.name, typically ? "what is typical" : "the best", format_number(typically ? report.typical : report.best),
+        limit.unit, limit.bound == Limit::Bound::least ? "more" : "less", format_number(limit.spec)));
   }
 }
 
@@ -458,6 +494,8 @@ class FaultJudge {
             jumped_clock(s, c);
             break;
           case Status::passed:
+            passed_in_spite(s, c);
+            break;
           case Status::skipped:
             break;
         }
@@ -528,6 +566,27 @@ class FaultJudge {
     } else if (!other_bits(which, digests)) {
       book_.add(PartBook::rack,
                 evidence_for(Evidence::Kind::verification, Verdict::fail, attempt_, which.name, "failed: " + message));
+    }
+  }
+
+  /// The file says that a case passed, and of some rank that its error is beyond the tolerance.
+  void passed_in_spite(std::size_t s, std::size_t c) {
+    const std::vector<double> errors = file_.verify_errors(s, c);
+    std::vector<int> wrong;
+    for (std::size_t r = 0; r < errors.size(); ++r) {
+      if (errors[r] > 1.0) wrong.push_back(static_cast<int>(r));
+    }
+    if (wrong.empty()) return;
+    const CaseHeader& which = header_of(s, c);
+    const std::string text = "though the file says that it passed";
+    if (which.collective || file_.header().suites[s].pairs) {
+      wrong_collective(which, wrong, text);
+      return;
+    }
+    for (const int rank : wrong) {
+      blame(rank, Evidence::Kind::verification, Verdict::fail, which.name,
+            fmt::format("wrong result: {} times the tolerance, {}",
+                        format_number(errors[static_cast<std::size_t>(rank)]), text));
     }
   }
 
@@ -718,29 +777,24 @@ void judge_software(const ResultFile& file, std::size_t attempt, PartBook& book)
 
 // ---- nodes ----
 
-/// Where most devices of a node failed, the node is named; where any was judged, it is.
-void judge_nodes(const ResultFile& file, std::size_t attempt, PartBook& book) {
+/// Where most devices of a node failed, it is the node.
+void blame_nodes(const ResultFile& file, std::size_t attempt, PartBook& book) {
   std::map<int, std::set<std::size_t>> devices;
   const auto& ranks = file.header().ranks;
   for (std::size_t r = 0; r < ranks.size(); ++r) {
     devices[ranks[r].node_index].insert(book.device(attempt, static_cast<int>(r)));
   }
+  if (devices.size() < 2) return;
   for (const auto& [index, of_node] : devices) {
-    const std::size_t node = book.node(attempt, index);
     std::size_t failed = 0;
-    bool judged = false;
-    for (const std::size_t device : of_node) {
-      failed += book.has_failed(device, attempt) ? 1 : 0;
-      judged = judged || book.is_judged(device, attempt);
+    for (const std::size_t device : of_node) failed += book.has_failed(device, attempt) ? 1 : 0;
+    if (failed < fewest_of_a_node ||
+        static_cast<double>(failed) < share_of_a_node * static_cast<double>(of_node.size())) {
+      continue;
     }
-    const bool most = failed >= fewest_of_a_node &&
-                      static_cast<double>(failed) >= share_of_a_node * static_cast<double>(of_node.size());
-    if (most && devices.size() > 1) {
-      book.add(node, evidence_for(Evidence::Kind::peers, Verdict::fail, attempt, "",
-                                  fmt::format("{} of its {} devices failed", failed, of_node.size())));
-    } else if (judged) {
-      book.mark_passed(node, attempt);
-    }
+    book.add(book.node(attempt, index),
+             evidence_for(Evidence::Kind::peers, Verdict::fail, attempt, "",
+                          fmt::format("{} of its {} devices failed", failed, of_node.size())));
   }
 }
 
@@ -753,37 +807,6 @@ void refuse_fakes(std::span<const ResultFile> files, const AcceptOptions& option
     throw usage_error(
         fmt::format("{} was made {}: no figure in it is a measurement (--allow-fake takes it all the same)",
                     quoted(file.path()), why));
-  }
-}
-
-void refuse_same_runs(std::span<const ResultFile> attempts, std::span<const ResultFile> baseline) {
-  std::map<std::string, std::string> known;
-  for (const auto& files : {attempts, baseline}) {
-    for (const ResultFile& file : files) {
-      const auto [entry, is_new] = known.emplace(file.header().run_id, quoted(file.path()));
-      if (is_new) continue;
-      throw usage_error(
-          fmt::format("{} and {} are of the same run; one launch counts once", entry->second, quoted(file.path())));
-    }
-  }
-}
-
-/// Cases that some attempts have and others have not.
-void compare_cases(std::span<const ResultFile> attempts, std::vector<std::string>& notices) {
-  std::vector<std::set<std::string>> names(attempts.size());
-  for (std::size_t a = 0; a < attempts.size(); ++a) {
-    for (const SuiteHeader& suite : attempts[a].header().suites) {
-      for (const CaseHeader& which : suite.cases) names[a].insert(which.name);
-    }
-  }
-  for (std::size_t a = 1; a < attempts.size(); ++a) {
-    std::vector<std::string> lost;
-    std::vector<std::string> more;
-    std::set_difference(names[0].begin(), names[0].end(), names[a].begin(), names[a].end(), std::back_inserter(lost));
-    std::set_difference(names[a].begin(), names[a].end(), names[0].begin(), names[0].end(), std::back_inserter(more));
-    if (lost.empty() && more.empty()) continue;
-    notices.push_back(fmt::format("attempt {} lacks {} cases of attempt 1 and has {} others, such as {}", a + 1,
-                                  lost.size(), more.size(), lost.empty() ? more.front() : lost.front()));
   }
 }
 
@@ -820,6 +843,13 @@ void judge_input(std::span<const ResultFile> attempts, bool has_criterion, PartB
   if (!has_criterion) {
     hold_open(0, "no limit and no baseline judged anything: that devices are alike does not say that they are good");
   }
+}
+
+/// False for a node that has its verdict from its devices.
+bool has_own(const Part& part, Verdict verdict) {
+  return part.kind != Part::Kind::node ||
+         std::any_of(part.evidence.begin(), part.evidence.end(),
+                     [&](const Evidence& evidence) { return evidence.verdict == verdict; });
 }
 
 }  // namespace
@@ -890,7 +920,8 @@ std::vector<const Part*> Acceptance::at_fault() const {
   std::vector<const Part*> found;
   for (const Part& part : parts) {
     if (part.kind == Part::Kind::rack) continue;
-    if (part.verdict == Verdict::fail || part.verdict == Verdict::intermittent) found.push_back(&part);
+    const bool is_bad = part.verdict == Verdict::fail || part.verdict == Verdict::intermittent;
+    if (is_bad && has_own(part, Verdict::fail)) found.push_back(&part);
   }
   // What was wrong or broke off before what was slow.
   const auto is_wrong = [](const Part* part) {
@@ -911,7 +942,8 @@ std::vector<const Part*> Acceptance::at_fault() const {
 std::vector<const Part*> Acceptance::open() const {
   std::vector<const Part*> found;
   for (const Part& part : parts) {
-    if (part.kind != Part::Kind::rack && part.verdict == Verdict::inconclusive) found.push_back(&part);
+    const bool is_open = part.kind != Part::Kind::rack && part.verdict == Verdict::inconclusive;
+    if (is_open && has_own(part, Verdict::inconclusive)) found.push_back(&part);
   }
   return found;
 }
@@ -929,7 +961,7 @@ Acceptance accept(std::span<const ResultFile> attempts, std::span<const ResultFi
   for (const ResultFile& file : baseline) acceptance.baseline.push_back(file.path().string());
   PartBook book(attempts, options.most_evidence);
   acceptance.notices = book.notices();
-  compare_cases(attempts, acceptance.notices);
+  judge_missing_cases(attempts, book);
 
   const std::size_t count = limits == nullptr ? 0 : limits->limits.size();
   acceptance.limit_reports.resize(count);
@@ -948,11 +980,15 @@ Acceptance accept(std::span<const ResultFile> attempts, std::span<const ResultFi
     judge_telemetry(file, a, book, acceptance.notices);
     judge_software(file, a, book);
   }
-  if (!baseline.empty()) judge_by_baseline(attempts, baseline, times, options, book, acceptance.notices);
-  for (std::size_t a = 0; a < attempts.size(); ++a) judge_nodes(attempts[a], a, book);
+  if (!baseline.empty()) {
+    judge_by_baseline(attempts, baseline, times, options, book, acceptance.notices);
+    judge_missing_of_baseline(attempts, baseline, book);
+  }
+  for (std::size_t a = 0; a < attempts.size(); ++a) blame_nodes(attempts[a], a, book);
   if (limits != nullptr) {
     acceptance.limits = limits->name;
     conclude_limits(gathered, acceptance.limit_reports);
+    note_records(*limits, acceptance.limit_reports, acceptance.notices);
   }
   const bool any_limit = std::any_of(acceptance.limit_reports.begin(), acceptance.limit_reports.end(),
                                      [](const LimitReport& report) { return report.judged > 0; });

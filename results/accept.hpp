@@ -70,8 +70,9 @@ struct Part {
   int node_index = -1;
   int local_rank = -1;
   int rank = -1;
+  /// A node is as bad as the worst of its devices, beside what is held against itself.
   Verdict verdict = Verdict::not_judged;
-  std::vector<Verdict> attempts;   ///< one a file; not_judged too where it is not in the file
+  std::vector<Verdict> attempts;   ///< one a file; inconclusive for a device that is not in it and in others
   std::vector<bool> seen;          ///< one a file
   std::vector<Evidence> evidence;  ///< the weightiest first; at most AcceptOptions::most_evidence of an attempt
   std::size_t more = 0;            ///< pieces of evidence that were left out
@@ -86,7 +87,8 @@ struct LimitReport {
   std::size_t judged = 0;  ///< parts x cases x attempts
   std::size_t failed = 0;
   std::size_t open = 0;
-  double typical = std::numeric_limits<double>::quiet_NaN();   ///< median of the figures
+  double typical = std::numeric_limits<double>::quiet_NaN();  ///< median of the figures
+  double best = std::numeric_limits<double>::quiet_NaN();
   double worst = std::numeric_limits<double>::quiet_NaN();     ///< the figure nearest to the limit, or farthest beyond
   double samples = std::numeric_limits<double>::quiet_NaN();   ///< effective ones: median
   double headroom = std::numeric_limits<double>::quiet_NaN();  ///< 0.09: typical has to become 9 % slower to reach it
@@ -101,7 +103,7 @@ struct PeerReport {
   std::size_t attempt = 0;
   std::string device_name;
   std::size_t devices = 0;
-  std::size_t cases = 0;                                    ///< compared
+  std::size_t cases = 0;                                    ///< compared; not those in which no device could be found
   double least = std::numeric_limits<double>::quiet_NaN();  ///< 0.06: what is less than 6 % slow is not seen, typically
   double least_node = std::numeric_limits<double>::quiet_NaN();  ///< the same of a node with several devices
   std::string reason;                                            ///< why they were not compared; empty: they were
@@ -134,7 +136,8 @@ struct Acceptance {
   std::vector<LimitReport> limit_reports;
   std::vector<PeerReport> peers;
 
-  /// Parts that are FAIL or INTERMITTENT, the rack apart: the worst first; with inconclusive: those that are open.
+  /// Parts that are FAIL or INTERMITTENT, the rack apart: the worst first; and those that are open. Without nodes that
+  /// are so by their devices alone, which are there themselves.
   [[nodiscard]] std::vector<const Part*> at_fault() const;
   [[nodiscard]] std::vector<const Part*> open() const;
 };

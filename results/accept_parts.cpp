@@ -74,10 +74,11 @@ PartBook::PartBook(std::span<const ResultFile> attempts, std::size_t most_eviden
   (void)new_entry(std::move(whole));
   for (std::size_t a = 0; a < attempts.size(); ++a) add_ranks(a, attempts[a]);
   compare_racks(attempts);
+  if (one_rack_) hold_absent_open();
 }
 
 std::size_t PartBook::new_entry(Part part) {
-  entries_.push_back({std::move(part), {}, std::vector<Tally>(attempts_)});
+  entries_.push_back({std::move(part), {}, std::vector<Tally>(attempts_), std::vector<std::size_t>(attempts_, rack)});
   return entries_.size() - 1;
 }
 
@@ -131,6 +132,7 @@ void PartBook::add_ranks(std::size_t attempt, const ResultFile& file) {
                                      rank.serial, attempt + 1, entry.part.serial));
     }
     entry.attempts[attempt].seen = true;
+    entry.nodes[attempt] = node->second;
     Part& part = entry.part;
     part.kind = Part::Kind::device;
     part.name = name;
@@ -163,6 +165,24 @@ void PartBook::compare_racks(std::span<const ResultFile> attempts) {
     }
     notices_.push_back(fmt::format("attempt {} ({}) lacks {} of the {} devices of attempt 1 and has {} others", a + 1,
                                    file, first.size() - common.size(), first.size(), now.size() - common.size()));
+  }
+}
+
+/// What some attempt has not measured has not passed.
+void PartBook::hold_absent_open() {
+  for (Entry& entry : entries_) {
+    if (entry.part.kind != Part::Kind::device) continue;
+    const auto there = attempts_ - static_cast<std::size_t>(std::count(entry.nodes.begin(), entry.nodes.end(), rack));
+    for (std::size_t a = 0; a < attempts_; ++a) {
+      if (entry.nodes[a] != rack) continue;
+      Evidence evidence;
+      evidence.kind = Evidence::Kind::not_measured;
+      evidence.verdict = Verdict::inconclusive;
+      evidence.attempt = a;
+      evidence.text = fmt::format("it is not there; it is in {} of the {} attempts", there, attempts_);
+      ++entry.attempts[a].open;
+      entry.attempts[a].evidence.push_back(std::move(evidence));
+    }
   }
 }
 
@@ -204,10 +224,6 @@ bool PartBook::has_failed(std::size_t part, std::size_t attempt) const {
   return entries_.at(part).attempts.at(attempt).failed > 0;
 }
 
-bool PartBook::is_judged(std::size_t part, std::size_t attempt) const {
-  return entries_.at(part).attempts.at(attempt).verdict() != Verdict::not_judged;
-}
-
 void PartBook::name_link(Entry& entry) const {
   const Part& one = entries_[entry.ends.first].part;
   const Part& other = entries_[entry.ends.second].part;
@@ -235,14 +251,35 @@ Part PartBook::finished(Entry& entry) const {
   return part;
 }
 
+void PartBook::judge_nodes_by_devices(std::vector<Part>& parts) const {
+  std::vector<Verdict> worst(parts.size(), Verdict::not_judged);
+  for (std::size_t d = 0; d < parts.size(); ++d) {
+    if (parts[d].kind != Part::Kind::device) continue;
+    std::set<std::size_t> homes(entries_[d].nodes.begin(), entries_[d].nodes.end());
+    homes.erase(rack);
+    for (std::size_t a = 0; a < attempts_; ++a) {
+      const std::size_t node = entries_[d].nodes[a] != rack ? entries_[d].nodes[a] : *homes.rbegin();
+      Verdict& verdict = parts[node].attempts[a];
+      verdict = worse_of(verdict, parts[d].attempts[a]);
+    }
+    // One that was moved counts where it was, in each attempt.
+    if (homes.size() == 1) worst[*homes.begin()] = worse_of(worst[*homes.begin()], parts[d].verdict);
+  }
+  for (std::size_t n = 0; n < parts.size(); ++n) {
+    if (parts[n].kind == Part::Kind::node) parts[n].verdict = worse_of(over_attempts(parts[n].attempts), worst[n]);
+  }
+}
+
 void PartBook::conclude(Acceptance& acceptance) {
   const auto count = [](PartCounts& counts, Verdict verdict) { ++counts.of[static_cast<std::size_t>(verdict)]; };
   for (Entry& entry : entries_) {
     if (entry.part.kind == Part::Kind::link) name_link(entry);
   }
-  std::vector<Part> links;
-  for (Entry& entry : entries_) {
-    Part part = finished(entry);
+  std::vector<Part> parts;
+  parts.reserve(entries_.size());
+  for (Entry& entry : entries_) parts.push_back(finished(entry));
+  judge_nodes_by_devices(parts);
+  for (Part& part : parts) {
     acceptance.verdict = worse_of(acceptance.verdict, part.verdict);
     for (std::size_t a = 0; a < attempts_; ++a) {
       Verdict& verdict = acceptance.attempts.at(a).verdict;

@@ -31,9 +31,9 @@ class PartBook {
   [[nodiscard]] std::size_t link(std::size_t one, std::size_t other);
 
   void mark_passed(std::size_t part, std::size_t attempt);
+  /// `evidence.attempt` has seen the part.
   void add(std::size_t part, Evidence evidence);
   [[nodiscard]] bool has_failed(std::size_t part, std::size_t attempt) const;
-  [[nodiscard]] bool is_judged(std::size_t part, std::size_t attempt) const;
 
   /// What is known of the files' being of one rack; one line each.
   [[nodiscard]] const std::vector<std::string>& notices() const { return notices_; }
@@ -56,15 +56,19 @@ class PartBook {
     Part part;
     std::pair<std::size_t, std::size_t> ends{};  ///< of a link
     std::vector<Tally> attempts{};
+    std::vector<std::size_t> nodes{};  ///< of a device: where it is in each attempt; `rack`: it is not there
   };
 
   void add_ranks(std::size_t attempt, const ResultFile& file);
   void compare_racks(std::span<const ResultFile> attempts);
+  void hold_absent_open();
   std::size_t new_entry(Part part);
   void keep_weightiest(Tally& tally) const;
   [[nodiscard]] std::string key_of(const RankHeader& rank) const;
   void name_link(Entry& entry) const;
   Part finished(Entry& entry) const;
+  /// A node is as bad as the worst of its devices, in each attempt and over all. `parts`: as the entries.
+  void judge_nodes_by_devices(std::vector<Part>& parts) const;
 
   enum class Identity { uuid, serial, place };
   Identity identity_ = Identity::place;
@@ -93,6 +97,18 @@ struct CaseTimes {
 };
 /// Of all such cases that were measured.
 [[nodiscard]] std::vector<CaseTimes> case_times(const ResultFile& file, const KnownRuns* known);
+
+/// A device of a baseline is the same by its UUID, its serial number or its place.
+[[nodiscard]] std::string identity_of(const RankHeader& rank);
+
+/// Throws Error (usage) where two files are of the same run.
+void refuse_same_runs(std::span<const ResultFile> attempts, std::span<const ResultFile> baseline);
+
+/// Holds the rack open in attempts that lack cases of others.
+void judge_missing_cases(std::span<const ResultFile> attempts, PartBook& book);
+/// Holds the rack open in attempts that lack cases or devices of the baseline.
+void judge_missing_of_baseline(std::span<const ResultFile> attempts, std::span<const ResultFile> baseline,
+                               PartBook& book);
 
 /// Devices against others of their kind in the same run. See AcceptOptions.
 [[nodiscard]] std::vector<PeerReport> judge_by_peers(const ResultFile& file, std::size_t attempt,

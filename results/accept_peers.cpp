@@ -23,6 +23,8 @@ constexpr std::size_t fewest_peers = 4;
 /// Croux, Alternatives to the median absolute deviation, JASA 88, 1993).
 constexpr double mad_to_deviation = 1.4826;
 constexpr double mad_freedom = 0.367;
+/// Where a device has to be eleven times as slow to be found, devices are not compared: nothing would be said of them.
+constexpr double most_seen_from = 10.0;
 /// Medians of times are not known better than this, however quiet it is.
 constexpr double least_scale = 0.005;
 
@@ -131,13 +133,15 @@ std::vector<Deviation> deviations_of(const CaseTimes& times, const std::vector<i
   std::vector<Deviation> all;
   if (measured.size() < fewest_peers) return all;
   const Spread spread = spread_of(logs);
+  const double rate = options.false_discovery_rate / static_cast<double>(measured.size());
+  const double seen_from = std::expm1(spread.scale * student_quantile(rate, spread.freedom));
+  if (!(seen_from <= most_seen_from)) return all;
+  least.push_back(std::max(options.floor, seen_from));
   for (std::size_t i = 0; i < measured.size(); ++i) {
     const double z = (logs[i] - spread.middle) / spread.scale;
     all.push_back({attempt, times.suite, times.which, measured[i], std::exp(logs[i]), std::exp(spread.middle), z,
                    student_tail(z, spread.freedom), measured.size()});
   }
-  const double rate = options.false_discovery_rate / static_cast<double>(measured.size());
-  least.push_back(std::max(options.floor, std::expm1(spread.scale * student_quantile(rate, spread.freedom))));
   return all;
 }
 
@@ -249,6 +253,18 @@ void judge_nodes_by_peers(const ResultFile& file, std::size_t attempt, const std
   if (!bounds.empty()) least = stats::median(bounds);
 }
 
+std::string why_not_compared(const std::vector<CaseTimes>& times, const std::vector<int>& ranks) {
+  if (ranks.size() < fewest_peers) return fmt::format("{} of this kind; {} are needed", ranks.size(), fewest_peers);
+  const bool any = std::any_of(times.begin(), times.end(), [&](const CaseTimes& one) {
+    const auto measured = std::count_if(ranks.begin(), ranks.end(), [&](int rank) {
+      return std::isfinite(one.seconds[static_cast<std::size_t>(rank)]);
+    });
+    return static_cast<std::size_t>(measured) >= fewest_peers;
+  });
+  return any ? "their times differ so much that none can be told to be slow"
+             : "no case that every device does alone was measured";
+}
+
 }  // namespace
 
 std::vector<CaseTimes> case_times(const ResultFile& file, const KnownRuns* known) {
@@ -284,11 +300,7 @@ std::vector<PeerReport> judge_by_peers(const ResultFile& file, std::size_t attem
     }
     report.cases = least.size();
     report.least = stats::median(least);
-    if (crowded.empty() && least.empty()) {
-      report.reason = ranks.size() < fewest_peers
-                          ? fmt::format("{} of this kind; {} are needed", ranks.size(), fewest_peers)
-                          : "no case that every device does alone was measured";
-    }
+    if (crowded.empty() && least.empty()) report.reason = why_not_compared(times, ranks);
     reports.push_back(std::move(report));
   }
   const std::vector<bool> is_blamed = blamed(deviations, options);
@@ -317,15 +329,11 @@ namespace {
 struct Known {
   std::map<std::string, std::vector<double>> of_device;  ///< by identity, one a launch
   std::vector<double> of_kind;                           ///< of all devices of the kind, one a launch and device
+  Spread launches{};                                     ///< of the launches of a device, once all are known
+  Spread kind{};                                         ///< of `of_kind`
 };
 
 using CaseKey = std::pair<std::string, std::string>;  ///< case, kind of device; of the job: an empty kind
-
-/// A device of a baseline is the same by its UUID, its serial number or its place.
-std::string identity_of(const RankHeader& rank) {
-  if (!rank.uuid.empty()) return "uuid " + rank.uuid;
-  return fmt::format("{} {} {}", rank.serial, rank.hostname, rank.device_id);
-}
 
 /// How far single launches lie from the middle of a device's own, over all devices of a kind in a case: the pooled
 /// standard deviation and its degrees of freedom.
@@ -349,6 +357,10 @@ class Baseline {
  public:
   Baseline(std::span<const ResultFile> files, const KnownRuns* known_runs) {
     for (const ResultFile& file : files) add(file, known_runs);
+    for (auto& [key, known] : cases_) {
+      known.launches = between_launches(known);
+      known.kind = spread_of(known.of_kind);
+    }
   }
 
   /// Nothing where the baseline does not know the case, or too little of it. `same`: the very device was there.
@@ -360,7 +372,7 @@ class Baseline {
     const double log = std::log(seconds);
     const auto own = known.of_device.find(identity);
     if (own != known.of_device.end()) {
-      const Spread spread = between_launches(known);
+      const Spread& spread = known.launches;
       if (spread.freedom < 1.0) return std::nullopt;
       const auto launches = static_cast<double>(own->second.size());
       return deviation(log, stats::median(own->second), spread.scale * std::sqrt(1.0 + 1.0 / launches), spread.freedom,
@@ -368,7 +380,7 @@ class Baseline {
     }
     // A sister rack: another device of the kind is expected where those lie.
     if (known.of_kind.size() < fewest_peers) return std::nullopt;
-    const Spread spread = spread_of(known.of_kind);
+    const Spread& spread = known.kind;
     const auto count = static_cast<double>(known.of_kind.size());
     return deviation(log, spread.middle, spread.scale * std::sqrt(1.0 + 1.0 / count), spread.freedom, seconds,
                      known.of_kind.size());

@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t most_parts = 20;
 constexpr std::size_t most_open = 10;
 constexpr std::size_t most_notices = 20;
+constexpr std::size_t most_of_a_text = 2000;
 /// Pieces of evidence of a part that is shown among many.
 constexpr std::size_t most_lines = 6;
 
@@ -21,7 +22,7 @@ std::string paragraph(const std::string& first_indent, const std::string& indent
   std::string out;
   std::string start = first_indent;
   for (const std::string& line :
-       wrap(printable(text, 2000), page_width - std::max(indent.size(), first_indent.size()))) {
+       wrap(printable(text, most_of_a_text), page_width - std::max(indent.size(), first_indent.size()))) {
     out += start + line + "\n";
     start = indent;
   }
@@ -153,18 +154,20 @@ std::string limits_text(const Acceptance& acceptance, const LimitSet& set) {
     const Limit& limit = set.limits.at(report.limit);
     early += report.settled_early;
     if (report.judged == 0) {
-      table.add_row({limit.name, "not judged", std::string(to_string(limit.scope))});
-      table.add_note(limit.optional ? "no case of it was measured; optional: " + limit.reason
+      table.add_row({printable(limit.name), "not judged", std::string(to_string(limit.scope))});
+      table.add_note(limit.optional ? "no case of it was measured; optional: " + printable(limit.reason, most_of_a_text)
                                     : "no case of it was measured");
       continue;
     }
-    table.add_row({limit.name, std::string(to_string(report.verdict)), std::string(to_string(limit.scope)),
+    table.add_row({printable(limit.name), std::string(to_string(report.verdict)), std::string(to_string(limit.scope)),
                    fmt::format("{}", report.judged), bound_text(limit), format_number(report.typical),
-                   format_number(report.worst), limit.unit,
+                   format_number(report.worst), printable(limit.unit),
                    std::isfinite(report.samples) ? fmt::format("{:.0f}", std::floor(report.samples)) : "-",
                    percent_of(report.headroom), percent_of(report.detectable), probability(report.false_alarm)});
-    table.add_note(fmt::format("{} ({}); of {} {}{}", limit.source, limit.condition, format_number(limit.spec),
-                               limit.unit, limit.spec_source.empty() ? "" : ": " + limit.spec_source));
+    table.add_note(
+        printable(fmt::format("{} ({}); of {} {}{}", limit.source, limit.condition, format_number(limit.spec),
+                              limit.unit, limit.spec_source.empty() ? "" : ": " + limit.spec_source),
+                  most_of_a_text));
   }
   std::string text = "\n" + paragraph("", "", fmt::format("limits {}: {}", set.name, set.description));
   text += table.render(page_width);
@@ -185,20 +188,58 @@ std::string limits_text(const Acceptance& acceptance, const LimitSet& set) {
   return text;
 }
 
-std::string peers_text(const Acceptance& acceptance) {
+bool is_alike(const PeerReport& one, const PeerReport& other) {
+  return one.device_name == other.device_name && one.devices == other.devices && one.cases == other.cases &&
+         one.reason == other.reason && std::isfinite(one.least_node) == std::isfinite(other.least_node);
+}
+
+/// "1, 2, 3 and 5".
+std::string numbers_text(const std::vector<const PeerReport*>& reports) {
   std::string text;
-  for (const PeerReport& report : acceptance.peers) {
-    std::string line = acceptance.attempts.size() > 1 ? fmt::format("attempt {}: ", report.attempt + 1) : "";
-    line += fmt::format("{} x {}: ", report.devices, report.device_name);
-    line += report.reason.empty()
-                ? fmt::format("compared with each other in {}; what is less than about {} % slow would not be seen",
-                              counted_noun(report.cases, "case"), percent_of(report.least, 0))
-                : "not compared with each other: " + report.reason;
-    if (std::isfinite(report.least_node)) {
-      line += fmt::format(", of a whole node less than {} %", percent_of(report.least_node, 1));
-    }
-    text += labelled("peers", line);
+  for (std::size_t i = 0; i < reports.size(); ++i) {
+    text += fmt::format("{}{}", i == 0 ? "" : i + 1 == reports.size() ? " and " : ", ", reports[i]->attempt + 1);
   }
+  return text;
+}
+
+/// What of whole nodes would not be seen; empty where they were not compared.
+std::string node_text(const std::vector<const PeerReport*>& reports) {
+  double largest = -1.0;
+  for (const PeerReport* const report : reports) {
+    if (std::isfinite(report->least_node)) largest = std::max(largest, report->least_node);
+  }
+  return largest < 0.0 ? "" : fmt::format(", of a whole node less than {} %", percent_of(largest, 1));
+}
+
+/// Of attempts that are alike.
+std::string peers_line(const std::vector<const PeerReport*>& reports, std::size_t attempts) {
+  const PeerReport& first = *reports.front();
+  std::string line;
+  if (attempts > 1) line = fmt::format("attempt{} {}: ", reports.size() == 1 ? "" : "s", numbers_text(reports));
+  line += fmt::format("{} x {}: ", first.devices, first.device_name);
+  if (!first.reason.empty()) return line + "not compared with each other: " + first.reason + node_text(reports);
+  const auto [least, most] = std::minmax_element(reports.begin(), reports.end(),
+                                                 [](const auto* a, const auto* b) { return a->least < b->least; });
+  std::string seen = percent_of((*least)->least, 0);
+  if (const std::string other = percent_of((*most)->least, 0); other != seen) seen += " to " + other;
+  line += fmt::format("compared with each other in {}; what is less than about {} % slow would not be seen",
+                      counted_noun(first.cases, "case"), seen);
+  return line + node_text(reports);
+}
+
+std::string peers_text(const Acceptance& acceptance) {
+  std::vector<std::vector<const PeerReport*>> groups;
+  for (const PeerReport& report : acceptance.peers) {
+    const auto group = std::find_if(groups.begin(), groups.end(),
+                                    [&](const auto& reports) { return is_alike(*reports.front(), report); });
+    if (group != groups.end()) {
+      group->push_back(&report);
+    } else {
+      groups.push_back({&report});
+    }
+  }
+  std::string text;
+  for (const auto& group : groups) text += labelled("peers", peers_line(group, acceptance.attempts.size()));
   return text;
 }
 

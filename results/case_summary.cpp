@@ -1,9 +1,14 @@
 #include "results/case_summary.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <span>
+#include <string>
 
+#include "common/core/units.hpp"
 #include "common/stats/order_statistics.hpp"
 
 namespace rackproof::results {
@@ -105,8 +110,34 @@ CaseMedians medians(const ResultFile& file, std::size_t suite, std::size_t which
   return all;
 }
 
+bool has_measured_peaks(const RunHeader& header) {
+  const auto text = header.provenance.find("configuration");
+  if (text == header.provenance.end()) return false;
+  const nlohmann::json json = nlohmann::json::parse(text->second, nullptr, false);
+  if (!json.is_object() || !json.contains("peaks") || !json["peaks"].is_object()) return false;
+  const nlohmann::json& peaks = json["peaks"];
+  return peaks.contains("source") && peaks["source"].is_string() &&
+         peaks["source"].get_ref<const std::string&>().starts_with("measured");
+}
+
 bool is_measured(const CaseOutcome& outcome) {
   return outcome.status != Status::not_run && outcome.status != Status::skipped;
+}
+
+CaseOutcome believed(const CaseOutcome& outcome, const CaseSummary& summary) {
+  CaseOutcome result = outcome;
+  if (outcome.status != Status::passed) return result;
+  const auto wrong = std::find_if(summary.ranks.begin(), summary.ranks.end(),
+                                  [](const RankSummary& rank) { return rank.verify_error > 1.0; });
+  if (wrong != summary.ranks.end()) {
+    result.status = Status::failed;
+    result.message = fmt::format("the error of rank {} is {} times the tolerance, though the file says that it passed",
+                                 wrong - summary.ranks.begin(), format_number(wrong->verify_error));
+  } else if (!std::isfinite(summary.time.median)) {
+    result.status = Status::mistrusted;
+    result.message = "no time was measured, though the file says that it passed";
+  }
+  return result;
 }
 
 }  // namespace rackproof::results

@@ -48,7 +48,17 @@ struct CaseMedians {
 };
 [[nodiscard]] CaseMedians medians(const ResultFile& file, std::size_t suite, std::size_t which);
 
+/// A share of a peak that has no other explanation than a wrong peak, or data that stayed in the cache, in %. Above 100
+/// for the noise of both.
+inline constexpr double impossible_share = 103.0;
+/// Whether the run took its peaks from what it measured at its start, and not from a data sheet.
+[[nodiscard]] bool has_measured_peaks(const RunHeader& header);
+
 /// True for a case that was measured, whatever its check said: its samples say something.
 [[nodiscard]] bool is_measured(const CaseOutcome& outcome);
+
+/// What the numbers let a case be called: one that passed is failed where the error of a rank is beyond the tolerance,
+/// and mistrusted where it has no time; its message then says so. Any other is what it was.
+[[nodiscard]] CaseOutcome believed(const CaseOutcome& outcome, const CaseSummary& summary);
 
 }  // namespace rackproof::results

@@ -282,6 +282,21 @@ std::vector<std::pair<std::uint32_t, std::string>> bits_of(const Dataset& datase
   return bits;
 }
 
+/// No clock tells times that are shorter, and no run is longer than 30 years. NaN lies outside.
+constexpr double least_time = 1e-12;
+constexpr double most_time = 1e9;
+
+bool is_time(double seconds) { return seconds >= least_time && seconds <= most_time; }
+
+/// Refuses samples that cannot be times, in which no case can be judged: what they are is for the message.
+template <typename Who>
+void check_times(std::span<const double> times, Who&& who) {
+  const auto bad = std::find_if_not(times.begin(), times.end(), is_time);
+  if (bad == times.end()) return;
+  throw damage(fmt::format("{}: sample {} of {} is {:.6g} s, which is no time that anything takes", who(),
+                           bad - times.begin() + 1, times.size(), *bad));
+}
+
 /// A text a case, of those that have run or were skipped.
 void read_texts(const Handle& group, const std::string& folder, const char* name, std::vector<CaseOutcome>& results,
                 std::string CaseOutcome::*text) {
@@ -327,6 +342,8 @@ struct ResultFile::State {
   void read_figures(const Handle& group, const std::string& folder, SuiteHeader& suite);
   void check_samples(const Handle& group, const std::string& folder, hsize_t cases) const;
   [[nodiscard]] std::string folder_of(std::size_t suite, std::size_t which) const;
+  /// Throws where a counted sample is no time.
+  void check_rows(std::size_t suite, std::size_t which, const RankTimes& times) const;
   /// A row of times of a case, without the NaN at its end; empty where the file has no such dataset.
   [[nodiscard]] std::vector<double> row_of(std::size_t suite, std::size_t which, const char* name,
                                            std::int64_t columns) const;
@@ -723,6 +740,7 @@ RankBlock ResultFile::read_block(std::size_t suite, std::size_t which, int first
     shape[2] = static_cast<hsize_t>(block.columns);
     if (whole) {
       block.time = Dataset(group.get(), schema::time, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
+      state_->check_rows(suite, which, {first_rank, block.columns, block.samples, block.time});
       block.begin = Dataset(group.get(), schema::begin, prefix).read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
     }
     block.flags = Dataset(group.get(), schema::flags, prefix).read_part<std::uint8_t>(H5T_NATIVE_UINT8, start, shape);
@@ -756,6 +774,16 @@ RankBlock ResultFile::read_block(std::size_t suite, std::size_t which, int first
   });
 }
 
+std::vector<double> ResultFile::verify_errors(std::size_t suite, std::size_t which) const {
+  const std::string folder = state_->folder_of(suite, which);
+  return state_->guarded([&] {
+    const Handle group = own(H5Gopen2(state_->file.get(), folder.c_str(), H5P_DEFAULT), H5Gclose, "H5Gopen2");
+    const std::array<hsize_t, 2> start{which, 0};
+    const std::array<hsize_t, 2> shape{1, state_->header.ranks.size()};
+    return Dataset(group.get(), schema::verify_error, folder + "/").read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
+  });
+}
+
 void ResultFile::for_each_times(std::size_t suite, std::size_t which, const UseTimes& use) const {
   const std::string folder = state_->folder_of(suite, which);
   state_->guarded([&] {
@@ -769,13 +797,17 @@ void ResultFile::for_each_times(std::size_t suite, std::size_t which, const UseT
     for (const std::int32_t n : samples) {
       if (n < 0 || n > state_->header.max_samples) throw damage(fmt::format("{}samples has the value {}", prefix, n));
     }
+    const UseTimes use_checked = [&](const RankTimes& times) {
+      state_->check_rows(suite, which, times);
+      use(times);
+    };
     const Dataset time(group.get(), schema::time, prefix);
     const auto plain = [&](int first, int count, int columns) {
       const std::array<hsize_t, 3> start{which, static_cast<hsize_t>(first), 0};
       const std::array<hsize_t, 3> shape{1, static_cast<hsize_t>(count), static_cast<hsize_t>(columns)};
       return time.read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
     };
-    if (read_times_by_chunk(time.handle.get(), which, samples, use, plain)) return;
+    if (read_times_by_chunk(time.handle.get(), which, samples, use_checked, plain)) return;
     const int step = ranks_per_block();
     for (int first = 0; first < ranks; first += step) {
       RankTimes times;
@@ -785,7 +817,7 @@ void ResultFile::for_each_times(std::size_t suite, std::size_t which, const UseT
       times.columns = *std::max_element(times.samples.begin(), times.samples.end());
       const std::vector<double> values = plain(first, static_cast<int>(times.samples.size()), times.columns);
       times.time = values;
-      use(times);
+      use_checked(times);
     }
   });
 }
@@ -838,8 +870,20 @@ std::vector<double> ResultFile::State::row_of(std::size_t suite, std::size_t whi
     const std::array<hsize_t, 2> shape{1, static_cast<hsize_t>(columns)};
     values = Dataset(group.get(), name, folder + "/").read_part<double>(H5T_NATIVE_DOUBLE, start, shape);
     while (!values.empty() && values.back() != values.back()) values.pop_back();
+    if (name == std::string_view(schema::figure_time)) {
+      check_times(values, [&] { return fmt::format("case '{}': {}", header.suites[suite].cases[which].name, name); });
+    }
     return values;
   });
+}
+
+void ResultFile::State::check_rows(std::size_t suite, std::size_t which, const RankTimes& times) const {
+  for (std::size_t row = 0; row < times.samples.size(); ++row) {
+    check_times(times.of(row), [&] {
+      return fmt::format("case '{}': time of rank {}", header.suites[suite].cases[which].name,
+                         static_cast<std::size_t>(times.first_rank) + row);
+    });
+  }
 }
 
 std::vector<double> ResultFile::figure_time(std::size_t suite, std::size_t which) const {

@@ -45,7 +45,7 @@ class ResultFile {
   [[nodiscard]] const CaseOutcome& outcome(std::size_t suite, std::size_t which) const;
 
   /// Samples of ranks [first_rank, first_rank + ranks). columns is the largest count among them. Throws Error
-  /// (usage) where the file is damaged there.
+  /// (usage) where the file is damaged there, or where a counted sample is no time: not between 1 ps and 1e9 s.
   [[nodiscard]] RankBlock block(std::size_t suite, std::size_t which, int first_rank, int ranks) const;
   /// As block(), but of single samples their flags alone: time, host_time, begin, switches, probe and steal are empty.
   [[nodiscard]] RankBlock checks(std::size_t suite, std::size_t which, int first_rank, int ranks) const;
@@ -54,7 +54,9 @@ class ResultFile {
   /// the spans show is gone after the call. Throws what `use` throws, and as block().
   using UseTimes = std::function<void(const RankTimes&)>;
   void for_each_times(std::size_t suite, std::size_t which, const UseTimes& use) const;
-  /// s, one a sample of the case.
+  /// (R), 1 is the tolerance; NaN where nothing was checked. Throws as block().
+  [[nodiscard]] std::vector<double> verify_errors(std::size_t suite, std::size_t which) const;
+  /// s, one a sample of the case. Throws as block().
   [[nodiscard]] std::vector<double> figure_time(std::size_t suite, std::size_t which) const;
   /// s, one a step of the warm-up, the last schema::warmup_length of them.
   [[nodiscard]] std::vector<double> warmup_time(std::size_t suite, std::size_t which) const;

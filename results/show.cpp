@@ -60,8 +60,6 @@ constexpr std::array<Mark, 6> marks{
      {'*', "reading the clock took more than 5 % of the time"},
      {'!', "above 100 % of the peak: it was measured too low, or the data stayed in the cache"},
      {'#', "sampling ended as soon as it was certain on which side of its limits it is"}}};
-/// A share of a peak that has no other explanation than a wrong peak, in %. Above 100 for the noise of both.
-constexpr double impossible_share = 103.0;
 
 class Page {
  public:

@@ -86,7 +86,9 @@ class Accept(cli.TestCase):
         self.assertIn("baseline ", compared.stdout)
         made = self.folder / "made.toml"
         result = run("accept", one, two, "--make-limits", made, "--margin", "20%")
-        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", f"Wrote {made}\n"))
+        self.assertEqual((result.returncode, result.stdout), (0, ""), result.stderr)
+        self.assertRegex(result.stderr, rf"^Wrote {re.escape(str(made))}(; comments at its end tell .*)?\n$")
+        self.assertEqual("# left out" in made.read_text(), "comments" in result.stderr)
         self.assertIn("[[limit]]", made.read_text())
         self.assertIn(run("accept", one, "--limits", made).returncode, (0, 4))
         self.assert_refused(run("accept", one, "--make-limits", made), 2, "made.toml")
@@ -137,6 +139,18 @@ class Accept(cli.TestCase):
         judged = run("accept", out, "--limits", easy)
         self.assertEqual(judged.returncode, 0, judged.stdout)
 
+    def test_what_cannot_be_is_refused_and_what_is_missing_is_no_pass(self):
+        whole, less = self.measure("x.h5"), self.measure("y.h5", ranks=1)
+        products = self.file("products.toml", limits(EASY[0]))
+        self.assertEqual(run("accept", whole, "--limits", products).returncode, 0)
+        both = run("accept", whole, less, "--limits", products)
+        self.assertEqual(both.returncode, 4, both.stdout)
+        self.assertRegex(both.stdout, r"(?m)^INCONCLUSIVE device \S+ host:1$")
+        self.assertIn("attempts: PASS, not there", both.stdout)
+        with h5py.File(whole, "r+") as file:
+            file["suites/gemm/time"][0, 1, 3] = 0.0
+        self.assert_refused(run("accept", whole, "--limits", products), 2, "x.h5", "gemm/f64/", "rank 1: sample 4 of")
+
     def test_bad_arguments(self):
         out = self.measure("x.h5")
         lost = self.file("lost.toml", limits(("lost", "^gemm/f16/", "tflops", "TFLOP/s", "device", "min", 1, 2)))
@@ -153,6 +167,9 @@ class Accept(cli.TestCase):
         self.assert_refused(run("accept", out, out), 2, "same run")
         self.assert_refused(run("accept", out, "--margin", "5%"), 2, "--make-limits")
         self.assert_refused(run("accept", out, "--make-limits", self.folder / "x.txt"), 2, ".toml")
+        self.assert_refused(run("accept", out, out, "--make-limits", self.folder / "x.toml"), 2, "same run")
+        for ignored in (("--faults",), ("--floor", "5%")):
+            self.assert_refused(run("accept", out, "--make-limits", self.folder / "x.toml", *ignored), 2, ignored[0])
         self.assert_refused(run("run", *CASES, "--out", self.folder / "z.h5", "--limits", lost, ranks=2), 2, "no case matches")
         self.assertFalse((self.folder / "z.h5.part").exists())
 

@@ -310,6 +310,30 @@ class Export(cli.ExampleTestCase):
         self.assertEqual([(b["repetitions"], b["repetition_index"]) for b in entries], [(2, 0), (2, 1)])
         self.assertEqual(len({b["family_index"] for b in document["benchmarks"]}), 5)
 
+    def test_no_format_calls_passed_what_its_numbers_deny(self):
+        empty, wrong = self.folder / "empty.h5", self.folder / "wrong.h5"
+        for path in (empty, wrong):
+            path.write_bytes((self.examples / "example.h5").read_bytes())
+            with h5py.File(path, "r+") as file:
+                status = file["suites/gemm/status"][...]
+                status[1] = status[0]  # the case that failed
+                file["suites/gemm/status"][...] = status
+                if path == empty:
+                    file["suites/gemm/samples"][0] = 0
+                else:
+                    file["suites/gemm/verify_error"][0, 1] = 50.0
+        self.assertEqual(self.ocp_end(self.export("ocptv", empty)), {"status": "COMPLETE", "result": "NOT_APPLICABLE"})
+        self.assertEqual(self.ocp_end(self.export("ocptv", wrong)), {"status": "COMPLETE", "result": "FAIL"})
+        for path, reason in ((empty, "no time was measured"), (wrong, "the error of rank 1 is 50.00 times the tolerance")):
+            failures = list(xml.fromstring(self.export("junit", path)).iter("failure"))
+            self.assertEqual(len(failures), 1)
+            self.assertIn(reason, failures[0].get("message"))
+
+    def ocp_end(self, text):
+        lines = [json.loads(line) for line in text.splitlines()]
+        self.check_ocp(lines)
+        return lines[-1]["testRunArtifact"]["testRunEnd"]
+
     # ---- the command ----
 
     def test_hostile_names_stay_text_in_every_format(self):

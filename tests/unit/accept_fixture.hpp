@@ -23,8 +23,12 @@ struct Rack {
   unsigned launch = 1;  ///< seed of the noise, and part of the run's id
   double spread = 0.01;
   std::string first_serial = "SN-";
+  std::string first_host = "node-";
   bool fake = false;
-  bool with_links = false;
+  bool with_links = false;  ///< needs the all-reduce
+  bool with_all_reduce = true;
+  bool all_reduce_first = false;  ///< its suite stands before that of the products; without links
+  double peak_share = 0.0;        ///< %, of a product at its usual time; 0: it has no such figure
   /// Factor on the time of a rank in product `which` (0, 1), of the all-reduce, of a pair.
   std::function<double(int rank, int which)> slow = [](int, int) { return 1.0; };
   double slow_job = 1.0;
@@ -39,6 +43,8 @@ struct Rack {
   std::string planted{};    ///< empty: nothing
 
   [[nodiscard]] int ranks() const { return nodes * devices_a_node; }
+  [[nodiscard]] std::size_t product_suite() const { return all_reduce_first ? 1 : 0; }
+  [[nodiscard]] std::size_t all_reduce_suite() const { return all_reduce_first ? 0 : 1; }
 };
 
 /// 2 TFLOP/s and 1 TFLOP/s a device, 100 GB/s of the job.
@@ -57,7 +63,7 @@ inline RunHeader header_of(const Rack& rack) {
   header.ranks.clear();
   for (int r = 0; r < rack.ranks(); ++r) {
     header.ranks.push_back(
-        {"node-" + std::to_string(r / rack.devices_a_node), "cuda:" + std::to_string(r % rack.devices_a_node),
+        {rack.first_host + std::to_string(r / rack.devices_a_node), "cuda:" + std::to_string(r % rack.devices_a_node),
          "Example GPU", rack.first_serial + std::to_string(100 + r), r / rack.devices_a_node, r % rack.devices_a_node});
   }
   SuiteHeader gemm{"gemm", {}};
@@ -72,6 +78,10 @@ inline RunHeader header_of(const Rack& rack) {
                           {{"tflops", "TFLOP/s", FigureHeader::Kind::rate, amount}},
                           false,
                           ""});
+    if (rack.peak_share > 0.0) {
+      gemm.cases.back().figures.push_back(
+          {"peak_share", "%", FigureHeader::Kind::rate, rack.peak_share * product_time});
+    }
   }
   SuiteHeader allreduce{"allreduce", {}};
   allreduce.cases.push_back({"allreduce/f32/1GiB/out-of-place",
@@ -84,7 +94,8 @@ inline RunHeader header_of(const Rack& rack) {
                               {"latency", "us", FigureHeader::Kind::time, 1e6}},
                              true,
                              ""});
-  header.suites = {gemm, allreduce};
+  header.suites = {gemm};
+  if (rack.with_all_reduce) header.suites.insert(header.suites.begin() + (rack.all_reduce_first ? 0 : 1), allreduce);
   if (!rack.with_links) return header;
   SuiteHeader links{"links", {}, true};
   const auto add = [&](const char* stage, int number) {
@@ -127,13 +138,13 @@ inline void write_product(Writer& writer, const Rack& rack, std::size_t which) {
       block.begin.push_back(i);
     }
   }
-  writer.write_block(0, which, block);
+  writer.write_block(rack.product_suite(), which, block);
   CaseOutcome outcome;
   outcome.status = first ? rack.status : Status::passed;
   outcome.stop_reason = rack.stop_reason;
   outcome.message = first ? rack.message : "";
   outcome.figure_time.assign(static_cast<std::size_t>(rack.samples), product_time);
-  writer.finish_case(0, which, outcome);
+  writer.finish_case(rack.product_suite(), which, outcome);
 }
 
 inline void write_all_reduce(Writer& writer, const Rack& rack) {
@@ -152,8 +163,8 @@ inline void write_all_reduce(Writer& writer, const Rack& rack) {
     block.verify_error.push_back(0.0);
     block.digest.push_back(0);
   }
-  writer.write_block(1, 0, block);
-  writer.finish_case(1, 0, outcome);
+  writer.write_block(rack.all_reduce_suite(), 0, block);
+  writer.finish_case(rack.all_reduce_suite(), 0, outcome);
 }
 
 inline void write_meeting(Writer& writer, const Rack& rack, std::size_t which, const Pairing& pairing) {
@@ -185,7 +196,7 @@ inline std::filesystem::path write_rack(const std::filesystem::path& path, const
   Writer writer(path, header);
   write_product(writer, rack, 0);
   write_product(writer, rack, 1);
-  write_all_reduce(writer, rack);
+  if (rack.with_all_reduce) write_all_reduce(writer, rack);
   if (rack.with_links) {
     std::size_t which = 0;
     for (const Pairing& round : round_robin(rack.ranks())) write_meeting(writer, rack, which++, round);

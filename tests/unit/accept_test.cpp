@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,22 @@ unit = "GB/s"
 scope = "rack"
 min = 90
 spec = 110
+source = "made up"
+condition = "none"
+)";
+
+/// The first of them.
+constexpr const char* product_limits = R"(
+name = "products"
+description = "for tests"
+[[limit]]
+name = "bf16"
+case = '^gemm/bf16/'
+figure = "tflops"
+unit = "TFLOP/s"
+scope = "device"
+min = 1.8
+spec = 2.2
 source = "made up"
 condition = "none"
 )";
@@ -555,6 +572,197 @@ TEST_F(Accept, limits_made_of_good_launches_pass_these_and_find_a_slow_device) {
   Rack bad = launch(3);
   bad.slow = [](int rank, int) { return rank == 9 ? 1.3 : 1.0; };
   EXPECT_THAT(names(accept(write({bad}), {}, &limits, options).at_fault()), ElementsAre("node-2 cuda:1"));
+}
+
+TEST_F(Accept, a_device_that_is_not_in_every_attempt_is_open_and_so_is_its_node) {
+  Rack whole = launch(1);
+  whole.nodes = 2;
+  Rack less = launch(2);
+  less.nodes = 1;
+  const Acceptance acceptance = judge({whole, less});
+  EXPECT_EQ(acceptance.verdict, Verdict::inconclusive);
+  EXPECT_THAT(names(acceptance.open()),
+              ElementsAre("node-1 cuda:0", "node-1 cuda:1", "node-1 cuda:2", "node-1 cuda:3"));
+  EXPECT_EQ(acceptance.devices[Verdict::pass], 4U);
+  EXPECT_EQ(acceptance.nodes[Verdict::pass], 1U);
+  EXPECT_EQ(acceptance.nodes[Verdict::inconclusive], 1U);
+  EXPECT_THAT(acceptance_text(acceptance, nullptr),
+              AllOf(HasSubstr("attempts: PASS, not there"), HasSubstr("it is in 1 of the 2 attempts")));
+  whole.launch = 3;
+  less.launch = 4;
+  const LimitSet limits = parse_limits(usual_limits, "usual.toml");
+  EXPECT_EQ(accept(write({less, whole}, "other"), {}, &limits, options).verdict, Verdict::inconclusive);
+}
+
+TEST_F(Accept, a_case_that_is_not_in_every_attempt_is_no_pass) {
+  Rack less = launch(2);
+  less.with_all_reduce = false;
+  const LimitSet limits = parse_limits(product_limits, "products.toml");
+  const Acceptance acceptance = accept(write({launch(1), less}), {}, &limits, options);
+  EXPECT_EQ(acceptance.verdict, Verdict::inconclusive);
+  EXPECT_EQ(acceptance.attempts[0].verdict, Verdict::pass);
+  EXPECT_EQ(acceptance.attempts[1].verdict, Verdict::inconclusive);
+  EXPECT_THAT(evidence(rack_of(acceptance)),
+              HasSubstr("cases of another attempt are not there: the case of suite 'allreduce'"));
+}
+
+TEST_F(Accept, what_only_the_baseline_has_is_named_and_no_pass) {
+  with_limits = false;
+  std::vector<Rack> good{launch(1), launch(2)};
+  EXPECT_EQ(judge({launch(9)}, good).verdict, Verdict::pass);
+  Rack less = launch(8);
+  less.nodes = 3;
+  less.with_all_reduce = false;
+  for (Rack& rack : good) rack.launch += 2;
+  const Acceptance acceptance = judge_again(less, good);
+  EXPECT_EQ(acceptance.verdict, Verdict::inconclusive);
+  EXPECT_THAT(evidence(rack_of(acceptance)),
+              AllOf(HasSubstr("cases of the baseline were not measured: the case of suite 'allreduce'"),
+                    HasSubstr("4 devices of the baseline are not there: node-3 cuda:0 serial SN-112, ")));
+}
+
+TEST_F(Accept, a_case_of_the_baseline_that_was_skipped_is_no_pass) {
+  with_limits = false;
+  Rack now = launch(9);
+  now.status = Status::skipped;
+  const Acceptance acceptance = judge({now}, {launch(1), launch(2)});
+  EXPECT_EQ(acceptance.verdict, Verdict::inconclusive);
+  EXPECT_THAT(evidence(rack_of(acceptance)), HasSubstr("were not measured: gemm/bf16/m8n8k8"));
+}
+
+TEST_F(Accept, a_rack_with_fewer_devices_than_its_sister_is_no_pass) {
+  with_limits = false;
+  Rack now = launch(9);
+  now.nodes = 3;
+  std::vector<Rack> sister{launch(1), launch(2)};
+  for (Rack& rack : sister) {
+    rack.first_serial = "OTHER-";
+    rack.first_host = "sister-";
+  }
+  const Acceptance acceptance = judge({now}, sister);
+  EXPECT_EQ(acceptance.verdict, Verdict::inconclusive);
+  EXPECT_THAT(evidence(rack_of(acceptance)), HasSubstr("12 of the 16 devices 'Example GPU' of the baseline's rack"));
+  for (Rack& rack : sister) rack.launch += 4;
+  EXPECT_EQ(judge_again(launch(8), sister).verdict, Verdict::pass);
+}
+
+TEST_F(Accept, a_node_is_as_bad_as_the_worst_of_its_devices) {
+  Rack bad = launch(1);
+  bad.slow = [](int rank, int) { return rank == 9 ? 1.3 : 1.0; };
+  const Acceptance once = judge({bad});
+  EXPECT_EQ(once.nodes[Verdict::fail], 1U);
+  EXPECT_EQ(once.nodes[Verdict::pass], 3U);
+  EXPECT_THAT(names(once.at_fault()), ElementsAre("node-2 cuda:1")) << "nothing else is held against the node";
+  bad.launch = 2;
+  const Acceptance twice = accept(write({launch(3), bad}, "twice"), {}, nullptr, options);
+  EXPECT_EQ(twice.nodes[Verdict::intermittent], 1U);
+  const auto node = std::find_if(twice.parts.begin(), twice.parts.end(), [](const Part& part) {
+    return part.kind == Part::Kind::node && part.name == "node-2";
+  });
+  ASSERT_NE(node, twice.parts.end());
+  EXPECT_THAT(node->attempts, ElementsAre(Verdict::pass, Verdict::fail));
+}
+
+TEST_F(Accept, a_node_whose_devices_failed_and_then_could_not_be_judged_fails) {
+  Rack bad = launch(1);
+  bad.slow = [](int rank, int) { return rank / 4 == 2 ? 1.5 : 1.0; };
+  Rack few = launch(2);
+  few.samples = 4;
+  const Acceptance acceptance = judge({bad, few});
+  EXPECT_EQ(acceptance.nodes[Verdict::fail], 1U);
+  EXPECT_EQ(acceptance.nodes[Verdict::intermittent], 0U);
+  EXPECT_EQ(acceptance.nodes[Verdict::inconclusive], 3U);
+}
+
+TEST_F(Accept, an_error_beyond_the_tolerance_fails_whatever_the_status_says) {
+  Rack rack = launch(1);
+  rack.error = [](int rank) { return rank == 2 ? 50.0 : 0.1; };
+  const Acceptance acceptance = judge({rack});
+  EXPECT_EQ(acceptance.verdict, Verdict::fail);
+  ASSERT_THAT(names(acceptance.at_fault()), ElementsAre("node-0 cuda:2"));
+  EXPECT_THAT(evidence(*acceptance.at_fault().front()), HasSubstr("though the file says that it passed"));
+}
+
+TEST_F(Accept, a_figure_above_its_peak_is_no_pass_and_one_above_the_specification_is_told) {
+  Rack rack = launch(1);
+  rack.peak_share = 90.0;
+  EXPECT_EQ(judge({rack}).verdict, Verdict::pass);
+  rack.launch = 2;
+  rack.slow = [](int rank, int) { return rank == 5 ? 0.7 : 1.0; };
+  const Acceptance acceptance = judge_again(rack);
+  EXPECT_EQ(acceptance.verdict, Verdict::inconclusive);
+  ASSERT_THAT(names(acceptance.open()), ElementsAre("node-1 cuda:1"));
+  EXPECT_THAT(evidence(*acceptance.open().front()), HasSubstr("more than the peak is an error"));
+  EXPECT_THAT(acceptance.notices, Contains(AllOf(HasSubstr("limit 'bf16': the best is"), HasSubstr("not a record"))));
+}
+
+TEST_F(Accept, a_peak_that_was_measured_too_low_says_nothing_against_a_figure_that_is_no_share_of_it) {
+  Rack rack = launch(1);
+  rack.peak_share = 300.0;
+  rack.configuration = R"({"peaks": {"source": "measured at start, all ranks at once"}})";
+  EXPECT_EQ(judge({rack}).verdict, Verdict::pass);
+  std::string share = product_limits;
+  const std::string rate = "figure = \"tflops\"\nunit = \"TFLOP/s\"";
+  share.replace(share.find(rate), rate.size(), "figure = \"peak_share\"\nunit = \"%\"");
+  const LimitSet limits = parse_limits(share, "share.toml");
+  rack.launch = 2;
+  EXPECT_EQ(accept(write({rack}, "share"), {}, &limits, options).verdict, Verdict::inconclusive);
+}
+
+TEST_F(Accept, limits_are_made_of_cases_by_their_names_and_tell_what_they_leave_out) {
+  Rack other_way_round = launch(2);
+  other_way_round.all_reduce_first = true;
+  const std::string text = make_limits(write({launch(1), other_way_round}, "good"), "made", 0.1);
+  EXPECT_THAT(parse_limits(text, "made.toml").limits, SizeIs(3)) << text;
+  EXPECT_THAT(text, Not(HasSubstr("left out")));
+  Rack failed = launch(3);
+  failed.status = Status::failed;
+  failed.with_links = true;
+  const std::string less = make_limits(write({launch(1), failed}, "less"), "made", 0.1);
+  EXPECT_THAT(parse_limits(less, "made.toml").limits, SizeIs(2));
+  EXPECT_THAT(less, AllOf(HasSubstr("\n# left out, passed in 1 of 2 launches (1): gemm/bf16/m8n8k8\n"),
+                          HasSubstr("\n# left out, pairs of ranks are judged by each other (18): links/")));
+}
+
+TEST_F(Accept, limits_are_not_made_of_one_run_twice_nor_of_what_cannot_be) {
+  EXPECT_THAT(testing::error_of(ExitCode::usage,
+                                [&] {
+                                  (void)make_limits(write({launch(1), launch(1)}, "same"), "made", 0.1);
+                                }),
+              HasSubstr("same run"));
+  Rack above = launch(1);
+  above.peak_share = 120.0;
+  EXPECT_THAT(make_limits(write({above}, "above"), "made", 0.1), HasSubstr("# left out, is above its peak (2): "));
+  Rack wrong = launch(1);
+  wrong.error = [](int rank) { return rank == 2 ? 50.0 : 0.1; };
+  EXPECT_THAT(make_limits(write({wrong}, "wrong"), "made", 0.1), HasSubstr("# left out, its result is wrong"));
+}
+
+TEST_F(Accept, devices_that_differ_wildly_are_not_compared_with_each_other) {
+  Rack rack = launch(1);
+  rack.nodes = 1;
+  rack.slow = [](int rank, int) { return rank < 2 ? 1.0 : 1000.0; };
+  const Acceptance acceptance = judge({rack});
+  EXPECT_THAT(acceptance_text(acceptance, nullptr),
+              AllOf(HasSubstr("not compared with each other: their times differ so much"), Not(HasSubstr("% slow"))));
+}
+
+TEST_F(Accept, one_line_tells_of_the_peers_of_attempts_that_are_alike) {
+  Rack wild = launch(3);
+  wild.slow = [](int rank, int) { return rank % 2 == 0 ? 1.0 : 1000.0; };
+  const std::string text = acceptance_text(judge({launch(1), launch(2), wild}), nullptr);
+  EXPECT_THAT(text, AllOf(HasSubstr("peers      attempts 1 and 2: 16 x Example GPU: compared"),
+                          HasSubstr("peers      attempt 3: 16 x Example GPU: not compared")));
+}
+
+TEST_F(Accept, text_of_a_limits_file_cannot_write_to_the_terminal) {
+  const std::string text =
+      std::regex_replace(std::regex_replace(std::string(usual_limits), std::regex("made up"), "\\u001b[31mred"),
+                         std::regex("none"), "\\u001b[31mred");
+  const LimitSet limits = parse_limits(text, "red.toml");
+  ASSERT_THAT(limits.limits[1].condition, HasSubstr("\x1b"));
+  EXPECT_THAT(acceptance_text(accept(write({launch(1)}), {}, &limits, options), &limits),
+              AllOf(HasSubstr("red"), Not(HasSubstr("\x1b"))));
 }
 
 TEST_F(Accept, text_of_a_file_cannot_write_to_the_terminal) {

@@ -73,7 +73,7 @@ void expect_same_times(const ResultFile& file) {
 }
 
 /// 1100 ranks, which fill a chunk and a part of another, and room for 300 samples, which are three chunks. Counts of 0
-/// to 200, NaN among the times of every seventh rank. `step`: ranks of a block.
+/// to 200, a day among the times of every seventh rank. `step`: ranks of a block.
 std::filesystem::path write_ragged(const std::filesystem::path& path, int step, bool finish = true) {
   const SyntheticRun run({.ranks = 1100, .cases = 4, .samples = 200, .room = 300});
   Writer writer(path, run.header());
@@ -82,7 +82,7 @@ std::filesystem::path write_ragged(const std::filesystem::path& path, int step, 
     for (int row = 0; row < block.ranks(); ++row) {
       const int rank = first + row;
       block.samples[static_cast<std::size_t>(row)] = rank % 201;
-      if (rank % 7 == 0) block.time[static_cast<std::size_t>(row) * 200 + 5] = std::nan("");
+      if (rank % 7 == 0) block.time[static_cast<std::size_t>(row) * 200 + 5] = 86400.0;
     }
     writer.write_block(0, 0, block);
   }
@@ -108,7 +108,7 @@ TEST(RankTimes, are_whole_where_ranks_and_samples_are_no_multiple_of_a_chunk) {
   EXPECT_EQ(times[0].size(), 0U);
   ASSERT_EQ(times[1100 - 1].size(), (1100U - 1U) % 201U);
   EXPECT_EQ(times[1100 - 1].back(), last.time[75 * 200 + 1099 % 201 - 1]);
-  EXPECT_TRUE(std::isnan(times[7][5]));
+  EXPECT_EQ(times[7][5], 86400.0);
 }
 
 TEST(RankTimes, are_read_where_hdf5_has_packed_them) {
@@ -219,7 +219,7 @@ TEST(RankTimes, of_a_chunk_that_some_filters_left_out_are_those_that_hdf5_reads)
   EXPECT_TRUE(same(times_of(file, 0, 0), plain_times_of(file, 0, 0)));
 }
 
-TEST(RankTimes, of_a_chunk_that_was_never_written_are_nothing) {
+TEST(RankTimes, of_a_chunk_that_was_never_written_are_refused) {
   const TemporaryFolder folder;
   {
     Writer writer(folder / "run.h5", example_header());
@@ -233,9 +233,8 @@ TEST(RankTimes, of_a_chunk_that_was_never_written_are_nothing) {
   H5Dclose(samples);
   H5Fclose(file_id);
   const ResultFile file(folder / "run.h5");
-  EXPECT_EQ(times_of(file, 0, 0)[2].size(), 7U);
-  EXPECT_TRUE(std::isnan(times_of(file, 0, 0)[2][6]));
-  EXPECT_TRUE(std::isnan(medians(file, 0, 0).rank_time[0]));
+  EXPECT_THAT(error_of(ExitCode::usage, [&] { (void)medians(file, 0, 0); }),
+              HasSubstr("case 'gemm/f32/m1000n1000k1000': time of rank 0: sample 1 of 5 is nan s"));
 }
 
 }  // namespace

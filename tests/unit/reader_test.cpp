@@ -8,10 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -235,6 +237,71 @@ TEST(Reader, refuses_values_that_mean_nothing) {
         }),
         HasSubstr("/suites/gemm/samples has the value " + std::to_string(bad)));
   }
+}
+
+/// One number of a dataset (C,R,S) or (C,S).
+void set_one(hid_t file, const char* name, const std::vector<hsize_t>& at, double value) {
+  const hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
+  const hid_t space = H5Dget_space(dataset);
+  const hid_t memory = H5Screate(H5S_SCALAR);
+  ASSERT_GE(H5Sselect_elements(space, H5S_SELECT_SET, 1, at.data()), 0);
+  ASSERT_GE(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, &value), 0) << name;
+  H5Sclose(memory);
+  H5Sclose(space);
+  H5Dclose(dataset);
+}
+
+TEST(Reader, refuses_samples_that_are_no_times) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {0.0, -1.0, 1e-320, 1e300, infinity, std::numeric_limits<double>::quiet_NaN()}) {
+    EXPECT_THAT(complaint_after([bad](hid_t file) {
+                  set_one(file, "suites/gemm/time", {1, 2, 7}, bad);
+                }),
+                AllOf(HasSubstr("case 'gemm/bf16/m1000n1000k1000/packed': time of rank 2: sample 8 of 30 is"),
+                      HasSubstr("no time that anything takes")));
+    EXPECT_THAT(complaint_after([bad](hid_t file) {
+                  set_one(file, "suites/allreduce/figure_time", {0, 7}, bad);
+                }),
+                HasSubstr("case 'allreduce/f32/sum/8B': figure_time: sample 8 of 30 is"));
+  }
+}
+
+TEST(Reader, minds_no_times_behind_the_samples_that_count) {
+  const TemporaryFolder folder;
+  RunHeader header = example_header();
+  {
+    Writer writer(folder / "run.h5", header);
+    RankBlock block = example_block(0, 0, 0, 3, 30, true);
+    block.samples[1] = 0;  // takes no part
+    std::fill(block.time.begin() + 30, block.time.begin() + 60, std::numeric_limits<double>::quiet_NaN());
+    writer.write_block(0, 0, block);
+    writer.finish_case(0, 0, example_outcome(0, 0, 3, 30));
+    writer.finish();
+  }
+  EXPECT_EQ(complaint(folder / "run.h5"), "");
+  const ResultFile file(folder / "run.h5");
+  std::size_t values = 0;
+  file.for_each_times(0, 0, [&](const RankTimes& times) {
+    for (std::size_t row = 0; row < times.samples.size(); ++row) values += times.of(row).size();
+  });
+  EXPECT_EQ(values, 30U + 28U);
+  EXPECT_DOUBLE_EQ(file.verify_errors(0, 0).at(2), 0.1 * 3);
+}
+
+TEST(Reader, times_that_are_read_by_themselves_are_checked_too) {
+  const TemporaryFolder folder;
+  write_example(folder / "run.h5");
+  const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
+  const hid_t hdf5 = H5Fopen((folder / "run.h5").c_str(), H5F_ACC_RDWR, access);
+  set_one(hdf5, "suites/gemm/time", {1, 2, 7}, 0.0);
+  H5Pclose(access);
+  ASSERT_GE(H5Fclose(hdf5), 0);
+  const ResultFile file(folder / "run.h5");
+  const auto ignore = [](const RankTimes&) {};
+  file.for_each_times(0, 0, ignore);
+  EXPECT_THAT(error_of(ExitCode::usage, [&] { file.for_each_times(0, 1, ignore); }),
+              AllOf(HasSubstr("run.h5"), HasSubstr("time of rank 2")));
 }
 
 TEST(Reader, follows_no_link_out_of_the_file) {
