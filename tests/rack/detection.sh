@@ -50,7 +50,7 @@ folder=$(readlink -m "$folder")
 # Each host has a /tmp of its own.
 [[ $folder != /tmp/* ]] || { echo "detection.sh: --folder: /tmp is another one on each host" >&2 && exit 2; }
 
-export RACKPROOF_RACK=detect$$ OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+export RACKPROOF_RACK=detect$$ OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMPI_MCA_btl=tcp,self
 trap '"$rack" down' EXIT
 trap 'exit 1' INT TERM HUP
 # Slow enough that what messages cost in processor time does not hide a slow link.
