@@ -89,21 +89,29 @@ ends_as_infrastructure() {
 
 step=
 stopped=
-# --signal=B:USR1@120: the time is nearly over. TERM: cancelled or preempted.
+# Seconds that `rackproof run` has for the case in flight and for closing its file, before it is ended from outside.
+readonly step_patience=75
+# --signal=B:USR1@120: the time is nearly over. TERM: cancelled or preempted. srun and mpirun hand SIGUSR1 to the ranks,
+# which end in order upon it; on SIGTERM both end the ranks themselves.
 stop_step() {
   stopped=$1
-  [[ -z $step ]] || kill -TERM "$step" 2>/dev/null || true
+  [[ -n $step ]] || return 0
+  kill -USR1 "$step" 2>/dev/null || true
+  [[ -n $impatience ]] || {
+    # shellcheck disable=SC2016 # for the inner shell
+    bash -c 'sleep "$1"; kill -TERM "$2"' bash "$step_patience" "$step" </dev/null >/dev/null 2>&1 &
+    impatience=$!
+  }
 }
+impatience=
 trap 'stop_step "the wall-time limit is near"' USR1
 trap 'stop_step "the job was told to end"' TERM
 
-# measure FILE ARGUMENT...: `rackproof run` on all nodes; sets `code` to one of rackproof's exit codes. What a run that
-# broke off had finished is in FILE.
-measure() {
-  local file=$1 dead
-  shift
+# run_step ARGUMENT...: `rackproof run` on all nodes; sets `code` to one of rackproof's exit codes.
+run_step() {
+  local dead
   code=0
-  "${launch[@]}" "${program:-$rackproof}" run --out "$file" "$@" </dev/null &
+  "${launch[@]}" "${program:-$rackproof}" run "$@" </dev/null &
   step=$!
   wait "$step" || code=$?
   while kill -0 "$step" 2>/dev/null; do # a trap ends `wait`, not the step
@@ -111,14 +119,37 @@ measure() {
     wait "$step" || code=$?
   done
   step=
+  if [[ -n $impatience ]]; then
+    kill "$impatience" 2>/dev/null || true
+    impatience=
+  fi
   if [[ -n $stopped && $code -ne 0 ]] || ends_as_infrastructure "$code"; then
     dead=$(dead_nodes | paste -sd ,)
     say "the run broke off (${stopped:-exit code $code}${dead:+, dead: $dead})"
     code=75
   fi
-  if [[ ! -e $file && -e $file.part ]]; then
-    if "$rackproof" recover "$file.part" --out "$file" --force; then rm -f "$file.part"; fi
-  fi
+}
+
+# measure FILE ARGUMENT...: a run into FILE, which then has what a run that broke off had finished.
+measure() {
+  local file=$1
+  shift
+  run_step --out "$file" "$@"
+  if [[ ! -e $file ]]; then recover_part "$file"; fi
+}
+
+# go_on FILE ARGUMENT...: a run into FILE that goes on with what an earlier one has left there, if one has. What is
+# finished when this one breaks off stays, in FILE or FILE.part, for the next.
+go_on() {
+  local file=$1
+  shift
+  run_step --resume "$file" "$@"
+}
+
+# recover_part FILE: makes FILE of FILE.part, if that is there: nobody will go on with it.
+recover_part() {
+  [[ -e $1.part ]] || return 0
+  if "$rackproof" recover "$1.part" --out "$1" --force; then rm -f "$1.part"; fi
 }
 
 # worse A B: of two exit codes the one that the job ends with.
