@@ -40,11 +40,9 @@ double parse_share(const std::string& text, const char* option) {
   return value / 100.0;
 }
 
+/// Hosts are blamed for what they measured themselves.
 std::vector<results::ResultFile> open_all(const std::vector<std::string>& paths) {
-  std::vector<results::ResultFile> files;
-  files.reserve(paths.size());
-  for (const std::string& path : paths) files.emplace_back(path);
-  return files;
+  return results::open_by_placement(std::vector<std::filesystem::path>(paths.begin(), paths.end()));
 }
 
 GuardedRead guarded(const AcceptState& state) {

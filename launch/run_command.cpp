@@ -306,7 +306,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
     check_benchmark_out(flags.out);
     const std::string out = options.out.empty() ? default_file_name() : options.out;
     if (resumes) header = resumption->header(header);
-    writer.emplace(out, header, results::WriterOptions{options.force || resumes});
+    writer.emplace(out, header, resumes ? Resumption::writer_options() : results::WriterOptions{options.force});
     if (resumes) resumption->copy_into(*writer);
   });
   if (writer && !resumes) notices.insert(notices.end(), writer->notices().begin(), writer->notices().end());
@@ -408,7 +408,7 @@ void add_run_command(CLI::App& app, CommandLine& command_line) {
       ->add_option(
           "--resume", arguments.resume,
           "Go on with the run that FILE.h5 or FILE.h5.part holds, in FILE.h5: its finished cases are kept. The "
-          "same command on the same nodes is needed. Without such a file: a new run of that name")
+          "same command is needed, on nodes of the same kind. Without such a file: a new run of that name")
       ->each([&arguments](const std::string& /*name*/) { arguments.resume_given = true; });
   command->add_option("--wall-time", arguments.wall_time,
                       "End in order before so much time has passed: no case is started that does not fit (default: "

@@ -1,6 +1,7 @@
 #include "launch/run_resume.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -69,11 +70,17 @@ void Resumption::open(RunOptions& options) {
 
 results::RunHeader Resumption::header(const results::RunHeader& now) {
   if (const std::string text = results::difference(file_->header(), now); !text.empty()) {
-    throw usage_error(
-        fmt::format("--resume: {} is of another run: {}; give the same command on the same nodes, or start a new file",
-                    printable(path_.string(), 500), text));
+    throw usage_error(fmt::format(
+        "--resume: {} is of another run: {}; give the same command on nodes of the same kind, or start a new file",
+        printable(path_.string(), 500), text));
   }
-  return results::resumed_header(file_->header(), now, results::last_written(path_), kept_.size());
+  if (const auto hosts = results::new_hosts(file_->header(), now); !hosts.empty()) {
+    fmt::print(stderr, "rackproof: {}: goes on on other hosts: {}; {} case{} stay{} as measured by those before\n",
+               printable(path_.string(), 500), fmt::join(hosts, ", "), kept_.size(), kept_.size() == 1 ? "" : "s",
+               kept_.size() == 1 ? "s" : "");
+  }
+  return results::resumed_header(file_->header(), now, results::last_written(path_), kept_.size(),
+                                 results::broken_cases(*file_));
 }
 
 void Resumption::copy_into(results::Writer& writer) {
@@ -85,7 +92,11 @@ void Resumption::copy_into(results::Writer& writer) {
   });
   file_.reset();
   std::error_code ignored;
-  if (damaged.empty() && !writer.moved_aside().empty()) std::filesystem::remove(writer.moved_aside(), ignored);
+  // What cannot be read here may be of use to somebody.
+  if (!damaged.empty()) std::filesystem::rename(path_, path_.string() + ".damaged", ignored);
+  std::filesystem::path part = writer.path();
+  part += ".part";
+  writer.take_name(part);
 }
 
 EarlierCases Resumption::earlier_cases(const mpi::Communicator& world) const {
@@ -113,9 +124,8 @@ std::optional<ExitCode> Resumption::find_result() const {
   for (std::size_t s = 0; s < file_->header().suites.size(); ++s) {
     for (std::size_t c = 0; c < file_->header().suites[s].cases.size(); ++c) {
       const results::Status status = file_->outcome(s, c).status;
-      if (status == results::Status::not_run) return std::nullopt;
+      if (status == results::Status::not_run || status == results::Status::error) return std::nullopt;
       if (status == results::Status::failed) worst = ExitCode::fail;
-      if (status == results::Status::error && worst == ExitCode::pass) worst = ExitCode::infrastructure;
     }
   }
   return worst;

@@ -33,15 +33,19 @@ class Resumption {
   /// There is something to go on with.
   [[nodiscard]] bool goes_on() const noexcept { return goes_on_; }
   /// Rank 0 alone: the header to write, made from that of this launch. Throws Error (usage) where the file is of
-  /// another command, other ranks or another machine, with what differs.
+  /// another command, another number of ranks or another kind of machine, with what differs. Other hosts are told
+  /// on stderr.
   [[nodiscard]] results::RunHeader header(const results::RunHeader& now);
-  /// Rank 0 alone: brings what is kept into the new file, and removes the unfinished old one, in which there is nothing
-  /// else then.
+  /// For the writer of the new file: until it holds what is kept, the old one is the one to go on with.
+  [[nodiscard]] static results::WriterOptions writer_options() {
+    return {.force = true, .suffix = ".resuming", .discard_leftover = true};
+  }
+  /// Rank 0 alone: brings what is kept into the new file, which then takes the place of the unfinished old one.
   void copy_into(results::Writer& writer);
   /// Collective. What was copied.
   [[nodiscard]] EarlierCases earlier_cases(const mpi::Communicator& world) const;
-  /// Where the file is closed and every case in it has run there is nothing to do: fail where a check failed,
-  /// infrastructure where a case broke off, else pass. The same on every rank.
+  /// Where the file is closed and every case in it was measured there is nothing to do: fail where a check failed, else
+  /// pass. The same on every rank.
   [[nodiscard]] std::optional<ExitCode> result_of_complete() const noexcept { return complete_; }
 
  private:

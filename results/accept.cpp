@@ -501,9 +501,12 @@ class FaultJudge {
         }
       }
     }
-    if (not_run > 0)
-      hold_open(
-          fmt::format("{} case{} not run: the run broke off, or goes on", not_run, not_run == 1 ? " was" : "s were"));
+    if (not_run > 0) {
+      hold_open(fmt::format("{} case{} not run{}", not_run, not_run == 1 ? " was" : "s were",
+                            file_.placements() > 1
+                                ? " on these hosts: the run was interrupted, and was elsewhere before or after"
+                                : ": the run broke off, or goes on"));
+    }
     if (mistrusted > 0)
       hold_open(fmt::format("the results of {} case{} not checked", mistrusted, mistrusted == 1 ? " were" : "s were"));
   }

@@ -151,7 +151,9 @@ void refuse_same_runs(std::span<const ResultFile> attempts, std::span<const Resu
   std::map<std::string, std::string> known;
   for (const auto& files : {attempts, baseline}) {
     for (const ResultFile& file : files) {
-      const auto [entry, is_new] = known.emplace(file.header().run_id, quoted(file.path()));
+      std::string id = file.header().run_id;
+      if (const auto placement = file.narrowed_to()) id += fmt::format("#{}", *placement);
+      const auto [entry, is_new] = known.emplace(std::move(id), quoted(file.path()));
       if (is_new) continue;
       throw usage_error(
           fmt::format("{} and {} are of the same run; one launch counts once", entry->second, quoted(file.path())));

@@ -70,11 +70,12 @@ ExportedRun select_cases(const ResultFile& file, const std::regex& wanted, const
   for (const SuiteHeader& suite : file.header().suites) {
     std::vector<std::size_t>& cases = run.cases.emplace_back();
     for (std::size_t c = 0; c < suite.cases.size(); ++c) {
-      if (std::regex_search(suite.cases[c].name, wanted)) cases.push_back(c);
+      const bool elsewhere = file.narrowed_to() && file.placement_of(run.cases.size() - 1, c) != *file.narrowed_to();
+      if (!elsewhere && std::regex_search(suite.cases[c].name, wanted)) cases.push_back(c);
     }
     some = some || !cases.empty();
   }
-  if (!some) {
+  if (!some && !file.narrowed_to()) {
     throw usage_error(fmt::format("no case of {} matches '{}'; its first is '{}'", quoted(file.path()),
                                   printable(options.case_regex), file.header().suites.front().cases.front().name));
   }
@@ -100,7 +101,8 @@ void export_results(const std::vector<std::filesystem::path>& files, const Expor
   std::set<std::string> seen;
   exporter->begin();
   for (const std::filesystem::path& path : files) {
-    const ResultFile file(path);
+    const std::vector<ResultFile> placed = open_by_placement({&path, 1});
+    const ResultFile& file = placed.front();
     if (const std::string why = why_no_measurement(file.header()); !why.empty() && !options.allow_fake) {
       throw usage_error(fmt::format(
           "{}: was made {}: no figure in it is a measurement; --allow-fake takes it nevertheless", quoted(path), why));
@@ -109,7 +111,13 @@ void export_results(const std::vector<std::filesystem::path>& files, const Expor
       throw usage_error(
           fmt::format("{}: is of a run that another of the files is of, too ({})", quoted(path), file.header().run_id));
     }
-    exporter->add(select_cases(file, wanted, options));
+    const bool one_run = options.format == ExportFormat::openmetrics || options.format == ExportFormat::ocptv;
+    if (one_run && placed.size() > 1) {
+      throw usage_error(fmt::format(
+          "{}: was interrupted and went on on other hosts; --format csv and json tell them apart", quoted(path)));
+    }
+    // Each set of hosts is a run of its own here, with the cases that it measured.
+    for (const ResultFile& one : placed) exporter->add(select_cases(one, wanted, options));
   }
   exporter->end();
 }

@@ -133,6 +133,51 @@ std::string slurm_line(const std::string& text) {
   return out;
 }
 
+std::string text_of(const nlohmann::json& object, const char* name) {
+  return object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : std::string{};
+}
+
+/// "node0, node1, ...": of a list of host names.
+std::string hosts_text(const nlohmann::json& hosts) {
+  constexpr std::size_t limit = 4;
+  std::vector<std::string> names;
+  for (const nlohmann::json& host : hosts) {
+    if (host.is_string() && names.size() < limit) names.push_back(host.get<std::string>());
+  }
+  return fmt::format("{}{}", fmt::join(names, ", "), hosts.size() > limit ? ", ..." : "");
+}
+
+/// Of a run that was interrupted: a line a launch.
+std::vector<std::string> launch_lines(const ResultFile& file, const std::string& text) {
+  const nlohmann::json launches = nlohmann::json::parse(text, nullptr, false);
+  if (!launches.is_array()) return {};
+  std::vector<std::size_t> cases(launches.size(), 0);
+  for (std::size_t s = 0; s < file.header().suites.size(); ++s) {
+    for (std::size_t c = 0; c < file.header().suites[s].cases.size(); ++c) {
+      const CaseOutcome& outcome = file.outcome(s, c);
+      const auto launch = static_cast<std::size_t>(std::max(outcome.launch, 0));
+      if (is_finished(outcome.status) && launch < cases.size()) ++cases[launch];
+    }
+  }
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < launches.size(); ++i) {
+    const nlohmann::json& launch = launches[i];
+    if (!launch.is_object()) return {};
+    std::string line =
+        fmt::format("{} case{} from {} on", cases[i], cases[i] == 1 ? "" : "s", text_of(launch, "began"));
+    if (launch.contains("hosts")) line += " on " + hosts_text(launch["hosts"]);
+    if (const std::string end = text_of(launch, "interrupted"); !end.empty()) line += ", interrupted " + end;
+    if (launch.contains("broke_off") && launch["broke_off"].is_array() && !launch["broke_off"].empty()) {
+      const nlohmann::json& broken = launch["broke_off"];
+      line += fmt::format("; {} broke off and {} measured anew", broken.size(), broken.size() == 1 ? "was" : "were");
+      if (broken[0].is_object())
+        line += fmt::format(", {}: {}", text_of(broken[0], "case"), text_of(broken[0], "message"));
+    }
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> head_lines(const ResultFile& file) {
@@ -158,6 +203,8 @@ std::vector<std::pair<std::string, std::string>> head_lines(const ResultFile& fi
   }
   if (const std::string labels = labels_line(provenance("labels")); !labels.empty())
     lines.emplace_back("labels", labels);
+  const std::vector<std::string> launches = launch_lines(file, provenance("resumed"));
+  for (std::size_t i = 0; i < launches.size(); ++i) lines.emplace_back(fmt::format("launch {}", i + 1), launches[i]);
   if (const std::string why = why_no_measurement(header); !why.empty()) {
     lines.emplace_back("WARNING", fmt::format("made {}: no figure here is a measurement", why));
   }

@@ -104,7 +104,8 @@ class LaunchReader {
     if (!is_timed(outcome.status)) return;
     const CaseMedians all = medians_by(known_, file_, s, c);
     if (std::isfinite(all.time) && all.time > 0.0) times_[into].push_back(all.time);
-    if (!one.header.collective && one.rank_time.empty())
+    // Ranks that were several machines are nobody's.
+    if (!one.header.collective && one.rank_time.empty() && file_.placements() == 1)
       one.rank_time.assign(all.rank_time.begin(), all.rank_time.end());
   }
 

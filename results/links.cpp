@@ -115,7 +115,7 @@ std::vector<PairTime> pair_times(const std::vector<RankTime>& ranks, bool again,
 /// How ranks and nodes are called.
 class Names {
  public:
-  Names(const ResultFile& file, const LinkSeries& series) : ranks_(file.header().ranks) {
+  Names(const ResultFile& file, const LinkSeries& series) : ranks_(file.ranks_of(series.suite, series.first)) {
     std::map<int, int> endpoints;  // by node
     std::set<int> measured;
     for (const PairTime& time : series.times) measured.insert({time.a, time.b});
@@ -349,6 +349,8 @@ std::vector<LinkSeries> link_series(const ResultFile& file, std::size_t suite) {
     });
     if (series == all.end()) {
       series = all.emplace(all.end());
+      series->suite = suite;
+      series->first = c;
       series->message_size = which.message_size;
       series->direction = direction;
       series->figures = which.figures;

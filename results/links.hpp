@@ -13,6 +13,8 @@ namespace rackproof::results {
 
 /// Pairs that can be compared: of one message size and direction.
 struct LinkSeries {
+  std::size_t suite = 0;  ///< position of its suite
+  std::size_t first = 0;  ///< position of its first case there that was measured
   /// Pairs that were driven apart from the others, with what they took.
   struct Apart {
     std::size_t which;  ///< position of the case in its suite

@@ -16,6 +16,7 @@
 #include "common/core/error.hpp"
 #include "results/hdf5.hpp"
 #include "results/part_file.hpp"
+#include "results/placements.hpp"
 #include "results/rank_times.hpp"
 #include "results/text_heap.hpp"
 
@@ -331,6 +332,8 @@ struct ResultFile::State {
   std::optional<TextHeap> text_heap;
   std::size_t text_budget = max_text_bytes;
   std::size_t planned_cases = 0;
+  Placements placements;
+  std::optional<std::size_t> narrowed;
 
   void open();
   void read_root();
@@ -439,6 +442,7 @@ void ResultFile::State::read_root() {
   header.recovered = integer_attribute(root.get(), schema::recovered, "/") != 0;
   read_ranks(root);
   read_provenance(root);
+  placements = placements_of(header);
   const Handle suites = open_object(root.get(), schema::suites, H5I_GROUP, "/");
   const std::vector<std::string> names = links(suites.get(), "/suites");
   if (names.empty() || names.size() > max_suites) throw damage(fmt::format("it has {} suites", names.size()));
@@ -546,6 +550,9 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
   const auto timers = H5Lexists(group.get(), schema::timer, H5P_DEFAULT) > 0
                           ? column(schema::timer, Kind::integer, H5T_NATIVE_INT, 0)
                           : std::vector<int>(cases, 0);
+  const auto launches = H5Lexists(group.get(), schema::launch, H5P_DEFAULT) > 0
+                            ? column(schema::launch, Kind::integer, H5T_NATIVE_INT, 0)
+                            : std::vector<int>(cases, 0);
   const auto clock_errors = column(schema::clock_error, Kind::real, H5T_NATIVE_DOUBLE, 0.0);
   const auto optional_times = [&](const char* dataset_name) {
     return H5Lexists(group.get(), dataset_name, H5P_DEFAULT) > 0
@@ -570,6 +577,10 @@ void ResultFile::State::read_suite(const Handle& suites, const std::string& name
     results[i].stop_reason = static_cast<StopReason>(stop_reasons[i]);
     if (timers[i] != 0 && timers[i] != 1) throw damage(fmt::format("{}timer has the value {}", folder, timers[i]));
     results[i].timer = static_cast<Timer>(timers[i]);
+    if (launches[i] < -1 || launches[i] >= static_cast<int>(placements.of_launch.size())) {
+      throw damage(fmt::format("{}launch has the value {}", folder, launches[i]));
+    }
+    results[i].launch = results[i].status == Status::not_run ? -1 : launches[i];
     results[i].warmup_steps = warmup_steps[i];
     if (operations[i] < 1) throw damage(fmt::format("{}operations has the value {}", folder, operations[i]));
     results[i].operations = operations[i];
@@ -703,6 +714,48 @@ bool ResultFile::unfinished() const { return state_->unfinished; }
 const CaseOutcome& ResultFile::outcome(std::size_t suite, std::size_t which) const {
   static_cast<void>(state_->folder_of(suite, which));
   return state_->outcomes[suite][which];
+}
+
+std::size_t ResultFile::placements() const { return state_->placements.ranks.size(); }
+
+std::size_t ResultFile::placement_of(std::size_t suite, std::size_t which) const {
+  const std::vector<std::size_t>& of_launch = state_->placements.of_launch;
+  const int launch = outcome(suite, which).launch;
+  return launch < 0 ? of_launch.back() : of_launch.at(static_cast<std::size_t>(launch));
+}
+
+const std::vector<RankHeader>& ResultFile::ranks_of(std::size_t suite, std::size_t which) const {
+  return state_->narrowed ? header().ranks : state_->placements.ranks.at(placement_of(suite, which));
+}
+
+void ResultFile::narrow_to(std::size_t placement) {
+  State& state = *state_;
+  state.header.ranks = state.placements.ranks.at(placement);
+  for (std::size_t s = 0; s < state.outcomes.size(); ++s) {
+    for (std::size_t c = 0; c < state.outcomes[s].size(); ++c) {
+      if (placement_of(s, c) == placement) continue;
+      const int launch = state.outcomes[s][c].launch;
+      state.outcomes[s][c] = {};
+      state.outcomes[s][c].launch = launch;
+      if (launch >= 0) state.outcomes[s][c].message = "measured on other hosts";
+    }
+  }
+  state.narrowed = placement;
+}
+
+std::optional<std::size_t> ResultFile::narrowed_to() const { return state_->narrowed; }
+
+std::vector<ResultFile> open_by_placement(std::span<const std::filesystem::path> paths) {
+  std::vector<ResultFile> files;
+  for (const std::filesystem::path& path : paths) {
+    files.emplace_back(path);
+    const std::size_t placements = files.back().placements();
+    for (std::size_t p = 0; placements > 1 && p < placements; ++p) {
+      if (p > 0) files.emplace_back(path);
+      files.back().narrow_to(p);
+    }
+  }
+  return files;
 }
 
 RankBlock ResultFile::block(std::size_t suite, std::size_t which, int first_rank, int ranks) const {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -44,6 +45,19 @@ class ResultFile {
   /// Everything but figure_time and warmup_time, which are empty here. suite, which: positions in header().
   [[nodiscard]] const CaseOutcome& outcome(std::size_t suite, std::size_t which) const;
 
+  /// A run that was interrupted may have gone on on other hosts: a placement is a set of ranks with their hosts and
+  /// devices that measured some of the cases. header().ranks are those of the last launch. Nearly always 1.
+  [[nodiscard]] std::size_t placements() const;
+  /// Of a case that has not run: that of the last launch.
+  [[nodiscard]] std::size_t placement_of(std::size_t suite, std::size_t which) const;
+  /// The ranks that measured the case.
+  [[nodiscard]] const std::vector<RankHeader>& ranks_of(std::size_t suite, std::size_t which) const;
+  /// From here on the file is what one placement saw: header().ranks are its ranks, and the cases of the others have
+  /// not run. For whoever puts figures to the account of hosts and devices.
+  void narrow_to(std::size_t placement);
+  /// After narrow_to().
+  [[nodiscard]] std::optional<std::size_t> narrowed_to() const;
+
   /// Samples of ranks [first_rank, first_rank + ranks). columns is the largest count among them. Throws Error
   /// (usage) where the file is damaged there, or where a counted sample is no time: not between 1 ps and 1e9 s.
   [[nodiscard]] RankBlock block(std::size_t suite, std::size_t which, int first_rank, int ranks) const;
@@ -72,5 +86,8 @@ class ResultFile {
 
   std::unique_ptr<State> state_;
 };
+
+/// Opens the files, each as often as it has placements, narrowed to one of them; as it is where it has one.
+[[nodiscard]] std::vector<ResultFile> open_by_placement(std::span<const std::filesystem::path> paths);
 
 }  // namespace rackproof::results

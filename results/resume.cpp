@@ -6,20 +6,21 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 
 #include "common/core/error.hpp"
 #include "results/part_file.hpp"
+#include "results/placements.hpp"
 
 namespace rackproof::results {
 namespace {
 
 using nlohmann::ordered_json;
-
-constexpr const char* resumed_key = "resumed";
 
 /// Of a file that anybody may have made: what is no JSON counts as nothing.
 ordered_json provenance_of(const RunHeader& header, const std::string& key) {
@@ -130,21 +131,34 @@ std::string rank_difference(const RunHeader& file, const RunHeader& now) {
   if (file.ranks.size() != now.ranks.size()) {
     return fmt::format("it has {} ranks and this run {}", file.ranks.size(), now.ranks.size());
   }
+  // Other hosts may go on with it, where they look the same from each rank.
   for (std::size_t r = 0; r < now.ranks.size(); ++r) {
     const RankHeader& theirs = file.ranks[r];
     const RankHeader& ours = now.ranks[r];
-    const std::array<std::pair<std::string, std::string>, 5> parts = {{{theirs.hostname, ours.hostname},
-                                                                       {theirs.device_id, ours.device_id},
-                                                                       {theirs.device_name, ours.device_name},
-                                                                       {theirs.serial, ours.serial},
-                                                                       {theirs.uuid, ours.uuid}}};
-    for (const auto& [there, here] : parts) {
-      if (there == here) continue;
+    if (theirs.device_name != ours.device_name) {
       return fmt::format("rank {} ran on {} ({}) there and runs on {} ({}) here", r, printable(theirs.hostname),
-                         printable(there), ours.hostname, here);
+                         printable(theirs.device_name), ours.hostname, ours.device_name);
+    }
+    if (theirs.node_index != ours.node_index || theirs.local_rank != ours.local_rank) {
+      return fmt::format("rank {} was rank {} of node {} there and is rank {} of node {} here", r, theirs.local_rank,
+                         theirs.node_index, ours.local_rank, ours.node_index);
     }
   }
   return {};
+}
+
+/// Of "0-3,8": 5.
+std::size_t count_cores(const ordered_json& ranges) {
+  if (!ranges.is_string()) return 0;
+  std::size_t count = 0;
+  std::istringstream text(ranges.get<std::string>());
+  for (std::string range; std::getline(text, range, ',');) {
+    long first = 0;
+    long last = 0;
+    const int read = std::sscanf(range.c_str(), "%ld-%ld", &first, &last);  // NOLINT(cert-err34-c)
+    if (read >= 1) count += read == 2 && last >= first ? static_cast<std::size_t>(last - first) + 1 : 1;
+  }
+  return count;
 }
 
 /// Of the first node whose program, library or kernel is another; those that one of the two has not loaded are left
@@ -168,7 +182,16 @@ std::string software_difference(const RunHeader& file, const RunHeader& now) {
       }
     }
   }
-  const auto binding = [](const RunHeader& header) { return provenance_of(header, "binding"); };
+  const bool elsewhere = file.ranks != now.ranks;
+  const auto binding = [elsewhere](const RunHeader& header) {
+    ordered_json all = provenance_of(header, "binding");
+    // Slurm may give each node other cores of the same number.
+    for (ordered_json& rank : all) {
+      if (elsewhere && rank.is_object()) rank["cores"] = count_cores(member(rank, "cores"));
+      if (elsewhere && rank.is_object()) rank.erase("numa_nodes");
+    }
+    return all;
+  };
   if (!binding(file).is_null() && binding(file) != binding(now)) return "its ranks were bound to other cores";
   const ordered_json their_machines = provenance_of(file, "machines");
   const ordered_json our_machines = provenance_of(now, "machines");
@@ -180,6 +203,30 @@ std::string software_difference(const RunHeader& file, const RunHeader& now) {
     }
   }
   return {};
+}
+
+/// What a launch on other hosts says of them, and the one before it said of its own.
+constexpr std::array<const char*, 6> keys_of_hosts{"machines", "binding",     "devices",
+                                                   "topology", "environment", "libraries"};
+
+/// Keeps in the entries of all launches whose ranks they were, where these are not the ones of this launch, and moves
+/// what the file says of hosts that are no longer in use into the last entry.
+void keep_ranks(const RunHeader& file, const RunHeader& now, ordered_json& launches, RunHeader& header) {
+  const ordered_json theirs = ranks_to_json(file.ranks);
+  const ordered_json ours = ranks_to_json(now.ranks);
+  for (ordered_json& launch : launches) {
+    if (!launch.is_object()) continue;
+    if (!launch.contains("ranks")) launch["ranks"] = theirs;
+    if (launch["ranks"] == ours) launch.erase("ranks");
+  }
+  header.ranks = now.ranks;
+  if (theirs == ours) return;
+  ordered_json& kept = launches.back()["provenance"] = ordered_json::object();
+  for (const char* key : keys_of_hosts) {
+    if (const ordered_json before = provenance_of(file, key); !before.is_null()) kept[key] = before;
+    if (const auto found = now.provenance.find(key); found != now.provenance.end())
+      header.provenance[key] = found->second;
+  }
 }
 
 ordered_json hosts_of(const RunHeader& header) {
@@ -230,16 +277,38 @@ std::vector<KeptCase> cases_to_keep(const ResultFile& file, const std::vector<st
     for (std::size_t c = 0; c < suite.cases.size(); ++c) {
       const Status status = file.outcome(s, c).status;
       // What such a suite has skipped, it has for what it saw in the others.
-      if (is_finished(status) || (all_or_nothing && status == Status::skipped)) of_suite.push_back({s, c, status});
-      complete = complete && status != Status::not_run;
+      // One that broke off is measured anew; resumed_header() keeps what was said of it.
+      const bool keep = is_finished(status) && status != Status::error;
+      if (keep || (all_or_nothing && status == Status::skipped)) of_suite.push_back({s, c, status});
+      complete = complete && status != Status::not_run && status != Status::error;
     }
     if (complete || !all_or_nothing) kept.insert(kept.end(), of_suite.begin(), of_suite.end());
   }
   return kept;
 }
 
-RunHeader resumed_header(const RunHeader& file, const RunHeader& now, const std::string& interrupted,
-                         std::size_t kept) {
+std::vector<BrokenCase> broken_cases(const ResultFile& file) {
+  std::vector<BrokenCase> broken;
+  for (std::size_t s = 0; s < file.header().suites.size(); ++s) {
+    for (std::size_t c = 0; c < file.header().suites[s].cases.size(); ++c) {
+      const CaseOutcome& outcome = file.outcome(s, c);
+      if (outcome.status == Status::error) broken.push_back({file.header().suites[s].cases[c].name, outcome.message});
+    }
+  }
+  return broken;
+}
+
+std::vector<std::string> new_hosts(const RunHeader& file, const RunHeader& now) {
+  std::vector<std::string> hosts;
+  const ordered_json before = hosts_of(file);
+  for (const ordered_json& host : hosts_of(now)) {
+    if (std::find(before.begin(), before.end(), host) == before.end()) hosts.push_back(host.get<std::string>());
+  }
+  return hosts;
+}
+
+RunHeader resumed_header(const RunHeader& file, const RunHeader& now, const std::string& interrupted, std::size_t kept,
+                         const std::vector<BrokenCase>& broken) {
   RunHeader header = file;
   header.recovered = false;
   header.telemetry = now.telemetry;
@@ -250,13 +319,19 @@ RunHeader resumed_header(const RunHeader& file, const RunHeader& now, const std:
     }
   }
   ordered_json launches = provenance_of(file, resumed_key);
-  if (!launches.is_array() || launches.empty()) {
+  const bool sound = launches.is_array() && !launches.empty() && launches.back().is_object();
+  if (!sound) {
     launches = ordered_json::array();
     launches.push_back({{"began", file.date}, {"run_id", file.run_id}, {"hosts", hosts_of(file)}});
   }
   launches.back()["interrupted"] = interrupted;
   launches.back()["cases_kept"] = kept;
+  for (const BrokenCase& one : broken) {
+    launches.back()["broke_off"].push_back({{"case", one.name}, {"message", one.message}});
+  }
+  keep_ranks(file, now, launches, header);
   launches.push_back({{"began", now.date}, {"run_id", now.run_id}, {"hosts", hosts_of(now)}});
+  header.launch = static_cast<int>(launches.size()) - 1;
   header.provenance[resumed_key] = launches.dump(2);
   return header;
 }

@@ -21,6 +21,8 @@ struct RankHeader {
   int node_index = 0;
   int local_rank = 0;
   std::string uuid{};  ///< of the device; empty where it has none
+
+  bool operator==(const RankHeader&) const = default;
 };
 
 /// A number shown for a case, from a time t: rate: amount / t; time: amount x t.
@@ -80,6 +82,8 @@ struct RunHeader {
   std::string software_version;
   bool device_fake = false;
   bool recovered = false;  ///< set by the reader; written by recover() alone
+  /// The launch that will write: 0, or in a run that went on after interruptions its place in provenance/resumed.
+  int launch = 0;
   std::vector<RankHeader> ranks;
   std::vector<SuiteHeader> suites;           ///< at least one, each with at least one case; names are unique
   int max_samples = 0;                       ///< S: room for samples of one case and rank
@@ -120,6 +124,7 @@ struct RankBlock {
 /// What is known of a case as a whole when it ends.
 struct CaseOutcome {
   Status status = Status::not_run;
+  int launch = -1;  ///< that measured it; -1: to the writer, the one that writes; to the reader, none
   StopReason stop_reason = StopReason::none;
   Timer timer = Timer::host;
   int warmup_steps = 0;

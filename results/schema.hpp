@@ -83,6 +83,7 @@ inline constexpr const char* probe = "probe";                ///< (C,R,S) f4, s
 inline constexpr const char* steal = "steal";                ///< (C,R,S) f4, s
 inline constexpr const char* partner = "partner";            ///< (C,R) i4, -1 where none; suites with pairs alone
 inline constexpr const char* status = "status";              ///< (C) i1
+inline constexpr const char* launch = "launch";              ///< (C) i4: of provenance/resumed; -1: not run
 inline constexpr const char* stop_reason = "stop_reason";    ///< (C) i1
 inline constexpr const char* timer = "timer";                ///< (C) i1: of `time`
 inline constexpr const char* warmup_steps = "warmup_steps";  ///< (C) i4

@@ -229,7 +229,6 @@ class Page {
 
   std::string rank_table(std::size_t suite, const Group& group) {
     const SuiteHeader& header = file_.header().suites[suite];
-    const std::vector<RankHeader>& ranks = file_.header().ranks;
     // A figure of a collective belongs to the job, not to a rank; and there is room for one.
     const bool with_figure = std::any_of(group.cases.begin(), group.cases.end(), [&](std::size_t which) {
       return !header.cases[which].collective && !header.cases[which].figures.empty();
@@ -257,6 +256,7 @@ class Page {
       const CaseOutcome& outcome = file_.outcome(suite, which);
       const std::string status(to_string(outcome.status));
       if (!summary) table.add_row({one.name, status});
+      const std::vector<RankHeader>& ranks = file_.ranks_of(suite, which);
       for (std::size_t r = 0; summary && r < ranks.size(); ++r) {
         const RankSummary& rank = summary->ranks[r];
         std::vector<std::string> cells{one.name,

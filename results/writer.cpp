@@ -76,6 +76,7 @@ bool is_column_name(std::string_view name) {
                                     schema::verify_error,
                                     schema::digest,
                                     schema::status,
+                                    schema::launch,
                                     schema::stop_reason,
                                     schema::warmup_steps,
                                     schema::clock_error,
@@ -294,6 +295,7 @@ struct Writer::State {
   Handle file;
   std::size_t ranks = 0;
   std::size_t max_samples = 0;
+  int launch = 0;
   hsize_t chunk_ranks = 0;
   hsize_t chunk_samples = 0;
   std::unique_ptr<SamplePacker> packer;
@@ -343,6 +345,7 @@ Writer::Writer(std::filesystem::path path, const RunHeader& header, const Writer
   state.options = options;
   state.ranks = header.ranks.size();
   state.max_samples = static_cast<std::size_t>(header.max_samples);
+  state.launch = header.launch;
   const std::int64_t row_bytes = std::int64_t{header.max_samples} * static_cast<std::int64_t>(sizeof(double));
   state.chunk_ranks = static_cast<hsize_t>(std::clamp<std::int64_t>(
       max_block_bytes / row_bytes, 1, std::min(max_chunk_ranks, static_cast<std::int64_t>(state.ranks))));
@@ -591,6 +594,12 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
   describe(create(group.get(), schema::warmup_steps, H5T_STD_I32LE, std::span(&cases, 1), zero_fill),
            "steps before the first sample");
   static constexpr std::int32_t one_operation = 1;
+  {
+    const Handle launch = create(group.get(), schema::launch, H5T_STD_I32LE, std::span(&cases, 1), zero_fill);
+    describe(launch,
+             "the launch that measured it, from 0, of provenance/resumed where the run was interrupted; -1: none");
+    write_all(launch, H5T_NATIVE_INT32, std::vector<std::int32_t>(count, -1));
+  }
   describe(create(group.get(), schema::operations, H5T_STD_I32LE, std::span(&cases, 1),
                   Fill{H5T_NATIVE_INT32, &one_operation}),
            "operations in one sample; its times are divided by them");
@@ -962,6 +971,8 @@ void Writer::finish_case(std::size_t suite, std::size_t which, const CaseOutcome
     write_text(schema::implementation, outcome.implementation);
     write_one(file, name + schema::stop_reason, H5T_NATIVE_INT8, which, static_cast<std::int8_t>(outcome.stop_reason));
     write_one(file, name + schema::timer, H5T_NATIVE_INT8, which, static_cast<std::int8_t>(outcome.timer));
+    write_one(file, name + schema::launch, H5T_NATIVE_INT32, which,
+              static_cast<std::int32_t>(outcome.launch < 0 ? state.launch : outcome.launch));
     write_one(file, name + schema::warmup_steps, H5T_NATIVE_INT32, which,
               static_cast<std::int32_t>(outcome.warmup_steps));
     write_one(file, name + schema::operations, H5T_NATIVE_INT32, which, static_cast<std::int32_t>(outcome.operations));
@@ -1021,6 +1032,16 @@ void Writer::write_telemetry(const TelemetryBlock& block) {
     by_rank(schema::telemetry_ticks, H5T_NATIVE_INT32, block.ticks);
     check(H5Fflush(file, H5F_SCOPE_LOCAL), "H5Fflush");
   });
+}
+
+void Writer::take_name(const std::filesystem::path& name) {
+  State& state = *state_;
+  if (const int error = rename_file(state.part, name, true); error != 0) {
+    throw infrastructure_error(
+        fmt::format("{}: cannot be renamed to {}: {}", quoted(state.part), quoted(name), os_message(error)));
+  }
+  state.part = name;
+  state.options.discard_leftover = false;
 }
 
 void Writer::finish() {

@@ -53,6 +53,9 @@ class Writer {
   /// Stores what ranks [block.first_rank, + ranks) read beside the measuring so far, in place of what was stored
   /// before.
   void write_telemetry(const TelemetryBlock& block);
+  /// The unfinished file is called `name` from now on, in place of what had that name, and stays if this process dies:
+  /// for WriterOptions::discard_leftover, once it holds more than what it was made from. Throws Error (infrastructure).
+  void take_name(const std::filesystem::path& name);
   /// Closes, syncs and renames PATH.part to PATH. Throws Error (infrastructure or usage); PATH.part then stays.
   void finish();
   /// Closes without renaming: PATH.part stays for `rackproof recover` if a case has finished, and is removed

@@ -65,6 +65,8 @@ class CaseList {
     const std::vector<SuiteHeader>& suites = run.run().suites;
     for (std::size_t s = 0; s < suites.size(); ++s) {
       for (std::size_t c = 0; c < suites[s].cases.size(); ++c) {
+        const std::optional<std::size_t> narrowed = run.file().narrowed_to();
+        if (narrowed && run.file().placement_of(s, c) != *narrowed) continue;
         work(CaseKey{suites[s].name, suites[s].cases[c].name}, CasePlace{s, c});
       }
     }
@@ -91,6 +93,7 @@ const CaseHeader& ReportData::header(const ReportCase& one) const {
 Status ReportData::status(const ReportCase& one) const {
   std::size_t worst = severity.size() - 1;
   for (std::size_t r = 0; r < runs.size(); ++r) {
+    if (!one.at[r] && runs[r].file().narrowed_to()) continue;  // another set of hosts of that file has it
     const Status status = one.at[r] ? runs[r].outcome(*one.at[r]).status : Status::not_run;
     const auto* const found = std::find(severity.begin(), severity.end(), status);
     // A number that is no status is as bad as an error.
@@ -132,9 +135,9 @@ bool ReportData::is_of_ranks(const ReportCase& one) const {
 
 ReportData read_runs(std::span<const std::filesystem::path> files, std::span<const std::filesystem::path> baseline) {
   ReportData data;
-  for (const std::filesystem::path& file : files) data.files.emplace_back(file);
-  for (const std::filesystem::path& file : baseline) data.base_files.emplace_back(file);
-  CaseList list(files.size(), baseline.size());
+  data.files = open_by_placement(files);
+  data.base_files = open_by_placement(baseline);
+  CaseList list(data.files.size(), data.base_files.size());
   for (const ResultFile& file : data.files) {
     data.runs.push_back(read_run(file));
     list.add(data.runs.back(), data.runs.size() - 1);
