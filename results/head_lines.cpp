@@ -164,8 +164,8 @@ std::vector<std::string> launch_lines(const ResultFile& file, const std::string&
     const nlohmann::json& launch = launches[i];
     if (!launch.is_object()) return {};
     std::string line =
-        fmt::format("{} case{} from {} on", cases[i], cases[i] == 1 ? "" : "s", text_of(launch, "began"));
-    if (launch.contains("hosts")) line += " on " + hosts_text(launch["hosts"]);
+        fmt::format("{} case{}, from {} on", cases[i], cases[i] == 1 ? "" : "s", text_of(launch, "began"));
+    if (launch.contains("hosts")) line += ", " + hosts_text(launch["hosts"]);
     if (const std::string end = text_of(launch, "interrupted"); !end.empty()) line += ", interrupted " + end;
     if (launch.contains("broke_off") && launch["broke_off"].is_array() && !launch["broke_off"].empty()) {
       const nlohmann::json& broken = launch["broke_off"];
