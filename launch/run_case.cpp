@@ -256,16 +256,20 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
     return {outcome.status, outcome.message, 0.0, 0.0};
   }
 
+  parts.times.spent_on("setting up");
   progress.enter(Phase::synchronising);
   parts.clock.synchronise();
+  parts.times.spent_on("clocks");
   progress.enter(Phase::sampling, !which.collective);
   const double sampling_began = parts.clock.local().now();
   const Samples samples = measure(*workload, parts.world, parts.clock, rule, start);
   const double sampling = parts.clock.local().now() - sampling_began;
+  parts.times.measured(suite.name());
   progress.enter(Phase::checking, true);
   Verification verification;
   agree_while_usable(parts, [&] { verification = workload->verify(); });
 
+  parts.times.spent_on("checking");
   progress.enter(Phase::writing, parts.world.is_root());
   const Observation seen = observe(parts, samples, *workload, verification);
   const double seconds = median_step(samples, seen, which.collective);
@@ -306,6 +310,7 @@ CaseResult run_case(const RunParts& parts, const Suite& suite, const Case& which
   if (parts.context.session != nullptr && checked) {
     parts.context.session->observe(which, seen);
   }
+  parts.times.spent_on("writing");
   return result;
 }
 

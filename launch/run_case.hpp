@@ -12,6 +12,7 @@
 #include "common/watch/watchdog.hpp"
 #include "launch/run_plant.hpp"
 #include "launch/run_telemetry.hpp"
+#include "launch/run_times.hpp"
 #include "results/writer.hpp"
 #include "suites/suite.hpp"
 
@@ -36,6 +37,7 @@ struct RunParts {
   RunTelemetry& telemetry;
   watch::Watchdog& watchdog;
   Planting& planting;
+  RunTimes& times;
 };
 
 /// Collective. Case `row` of suite `suite_index` of the file. A case that cannot be made for lack of memory is a

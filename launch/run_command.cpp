@@ -233,6 +233,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
   mpi::agree(world, [&] { planting.emplace(options.plants, topology, world.rank(), real_clock); });
   const Clock& clock = planting->clock();
   Progress progress(options.progress, world.is_root(), clock, options.time_budget);
+  RunTimes times(real_clock, began);
 
   progress.note("opening devices and measuring their peak rates ...");
   const auto backends = make_all_backends();
@@ -265,9 +266,11 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
   Platform platform{topology, {}, 0, true, device_backend->name(), collectives.names()};
   if (!flags.list_tests) {
     world.barrier();
+    times.spent_on("start-up");
     watchdog.progress().enter(Phase::measuring_peaks, true);
     mpi::agree(world, [&] { platform.peaks = device->measure_peaks(); });
     platform.peaks = agree_on_peaks(world, std::move(platform.peaks));
+    times.spent_on("peak rates");
   }
   double memory = static_cast<double>(device->memory_available());
   world.all_reduce_min({&memory, 1});
@@ -317,10 +320,12 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
   std::int64_t block = writer ? writer->ranks_per_block() : 0;
   world.broadcast({&block, 1});
   const mpi::RowGatherer gatherer(world, static_cast<int>(block));
+  times.spent_on("start-up");
   mpi::GlobalClock global_clock(world, clock);
+  times.spent_on("clocks");
   Context context{planting->device(*device), collective, platform, options.suite_options, nullptr, &collectives};
   const RunParts parts{world,        global_clock, gatherer, context,  writer ? &*writer : nullptr,
-                       header.ranks, telemetry,    watchdog, *planting};
+                       header.ranks, telemetry,    watchdog, *planting, times};
   const RunBounds bounds{end_of_this_run(began, options.wall_time), StopSignals::received,
                          resumes ? resumption->earlier_cases(world) : EarlierCases(), limits};
   const RunOutcome outcome = run_cases(parts, options, flags, planned, bounds, progress);
@@ -332,7 +337,8 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
     if (!writer) return;
     writer->finish();
     if (flags.format.empty()) fmt::print("{}", results::show(writer->path()));
-    fmt::print(stderr, "{}", closing_words(writer->path().string(), options.limits));
+    times.spent_on("closing the file");
+    fmt::print(stderr, "{}{}\n", closing_words(writer->path().string(), options.limits), times.line());
     if (outcome.ended_early.empty()) return;
     fmt::print(stderr, "rackproof: {}\n", early_end_words(outcome, writer->path().string()));
   });
