@@ -595,10 +595,10 @@ void Writer::State::write_suite(hid_t parent, const SuiteHeader& suite, const Ha
            "steps before the first sample");
   static constexpr std::int32_t one_operation = 1;
   {
-    const Handle launch = create(group.get(), schema::launch, H5T_STD_I32LE, std::span(&cases, 1), zero_fill);
-    describe(launch,
+    const Handle launches = create(group.get(), schema::launch, H5T_STD_I32LE, std::span(&cases, 1), zero_fill);
+    describe(launches,
              "the launch that measured it, from 0, of provenance/resumed where the run was interrupted; -1: none");
-    write_all(launch, H5T_NATIVE_INT32, std::vector<std::int32_t>(count, -1));
+    write_all(launches, H5T_NATIVE_INT32, std::vector<std::int32_t>(count, -1));
   }
   describe(create(group.get(), schema::operations, H5T_STD_I32LE, std::span(&cases, 1),
                   Fill{H5T_NATIVE_INT32, &one_operation}),
