@@ -45,6 +45,7 @@ Placements placements_of(const RunHeader& header) {
   const ordered_json launches = ordered_json::parse(text->second, nullptr, false);
   if (!launches.is_array() || launches.empty()) return all;
   if (launches.size() > most_launches) throw damage("it has too many launches");
+  all.ranks.clear();
   all.of_launch.clear();
   for (const ordered_json& launch : launches) {
     const bool has_own = launch.is_object() && launch.contains("ranks") && launch["ranks"].is_object();

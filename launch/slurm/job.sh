@@ -34,7 +34,7 @@ plan_ranks() {
   ranks_per_node=${RACKPROOF_RANKS_PER_NODE:-$(count_gpus)}
   [[ $ranks_per_node != 0 ]] || ranks_per_node=$(count_numa_domains)
   [[ $ranks_per_node =~ ^[1-9][0-9]{0,3}$ ]] || die "RACKPROOF_RANKS_PER_NODE '$ranks_per_node' is no positive number"
-  cores_per_rank=$((${SLURM_CPUS_ON_NODE:-$(nproc)} / ranks_per_node))
+  cores_per_rank=$((${SLURM_CPUS_ON_NODE:-$(env -u OMP_NUM_THREADS nproc)} / ranks_per_node))
 }
 
 # Sets launch: how ranks are started in this allocation.
