@@ -138,23 +138,11 @@ measure() {
   if [[ ! -e $file ]]; then recover_part "$file"; fi
 }
 
-# What ranks that were killed have left in a node's /dev/shm carries the name of job and step, and a requeued job has the
-# old job's number: Open MPI's next rank would take it for its neighbour's, and crash. Attempt N begins with N steps that do
-# nothing, so that its own has another number.
-skip_used_steps() {
-  local i
-  [[ ${launch[0]} == srun ]] || return 0
-  for ((i = 0; i < ${SLURM_RESTART_COUNT:-0}; ++i)); do
-    srun --nodes=1 --ntasks=1 --mpi=none true </dev/null || true
-  done
-}
-
 # go_on FILE ARGUMENT...: a run into FILE that goes on with what an earlier one has left there, if one has. What is
 # finished when this one breaks off stays, in FILE or FILE.part, for the next.
 go_on() {
   local file=$1
   shift
-  skip_used_steps
   run_step --resume "$file" "$@"
 }
 

@@ -174,6 +174,51 @@ fail() {
   failures=$((failures + 1))
 }
 
+# Open MPI 4.1 over TCP, started by srun, now and then crashes in MPI_Init where there are more ranks than cores: see
+# https://github.com/open-mpi/ompi/issues/12495. That is none of the faults planted here, so such a start is tried again.
+readonly tries=4
+starts=0
+crashes=0
+crashed_at_start() { tail -n 30 "$1" | grep -q 'Segmentation fault' && grep -q '(exit code 139)' <(tail -n 1 "$1"); }
+
+# Submits the job, and waits until three cases have finished: sets job, file.
+start() {
+  local try end
+  for ((try = 1; try <= tries; ++try)); do
+    rm -f "$log"
+    job=$(RACKPROOF_OUT=$here on head sbatch --parsable --nodes 4 --array 1 --output "$log" \
+      "$root/launch/slurm/nightly.sbatch" "${arguments[@]}")_1
+    file=$here/rackproof-nightly-$job.h5
+    end=$((SECONDS + 120))
+    starts=$((starts + 1))
+    while [[ $(cases_in "$file.part" | count_cases) -lt 3 ]]; do
+      if [[ $SECONDS -gt $end ]]; then break; fi
+      [[ ! $(state_of "$job") =~ ^(FAILED|COMPLETED|CANCELLED|NODE_FAIL)$ ]] || break
+      sleep 0.2
+    done
+    [[ $(cases_in "$file.part" | count_cases) -lt 3 ]] || return 0
+    crashed_at_start "$log" || break
+    crashes=$((crashes + 1))
+  done
+  fail "no three cases finished ($(state_of "$job")): $(tail -n 3 "$log" 2>/dev/null)"
+  on head scancel "$job" || true
+  return 1
+}
+
+# Puts the job back into the queue, and waits for its end.
+go_on() {
+  local try
+  for ((try = 1; try <= tries; ++try)); do
+    wait_for_nodes
+    if [[ $(state_of "$job") != PENDING ]]; then on head scontrol requeue "$job" || fail "it cannot be requeued"; fi
+    starts=$((starts + 1))
+    wait_while 240 PENDING RUNNING COMPLETING CONFIGURING -- "$job" || fail "the requeued job does not end"
+    crashed_at_start "$log" || break
+    crashes=$((crashes + 1))
+  done
+  [[ $(exit_code_of "$job") == 0 && $(state_of "$job") == COMPLETED && $(not_run_in "$file") == 0 ]]
+}
+
 # One fault: a row of the table.
 run_scenario() {
   scenario=$1
@@ -185,18 +230,7 @@ run_scenario() {
     on node0 mount -t tmpfs -o size=64m tmpfs "$here"
   fi
   log=$folder/$scenario.log
-  job=$(RACKPROOF_OUT=$here on head sbatch --parsable --nodes 4 --array 1 --output "$log" \
-    "$root/launch/slurm/nightly.sbatch" "${arguments[@]}")_1
-  file=$here/rackproof-nightly-$job.h5
-  local end=$((SECONDS + 120))
-  while [[ $(cases_in "$file.part" | count_cases) -lt 3 ]]; do
-    if [[ $SECONDS -gt $end || $(state_of "$job") =~ ^(FAILED|COMPLETED|CANCELLED|NODE_FAIL)$ ]]; then
-      fail "no three cases finished ($(state_of "$job")): $(tail -n 3 "$log" 2>/dev/null)"
-      on head scancel "$job" || true
-      return
-    fi
-    sleep 0.2
-  done
+  start || return 0
   cases_in "$file.part" >"$here.before"
   from=$(now)
   break_it
@@ -207,10 +241,7 @@ run_scenario() {
   cp "$log" "$folder/$scenario.first.log"
   mend
   if [[ $code != 0 || $(state_of "$job") != COMPLETED ]]; then
-    wait_for_nodes
-    if [[ $(state_of "$job") != PENDING ]]; then on head scontrol requeue "$job" || fail "it cannot be requeued"; fi
-    wait_while 240 PENDING RUNNING COMPLETING CONFIGURING -- "$job" || fail "the requeued job does not end"
-    if [[ $(exit_code_of "$job") == 0 && $(state_of "$job") == COMPLETED && $(not_run_in "$file") == 0 ]]; then resumed=yes; fi
+    if go_on; then resumed=yes; fi
   else
     resumed=-
   fi
@@ -245,4 +276,5 @@ echo
 echo "| fault | exit code | s to the end | finished cases kept | requeued: completed | named |"
 echo "|---|---|---|---|---|---|"
 printf '%s\n' "${rows[@]}"
+echo "$crashes of $starts starts crashed in MPI_Init and were tried again"
 if [[ $failures -eq 0 ]]; then echo "all survived, in $SECONDS s"; else echo "$failures failed, in $SECONDS s"; fi
