@@ -324,7 +324,7 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
   mpi::GlobalClock global_clock(world, clock);
   times.spent_on("clocks");
   Context context{planting->device(*device), collective, platform, options.suite_options, nullptr, &collectives};
-  const RunParts parts{world,        global_clock, gatherer, context,  writer ? &*writer : nullptr,
+  const RunParts parts{world,        global_clock, gatherer, context,   writer ? &*writer : nullptr,
                        header.ranks, telemetry,    watchdog, *planting, times};
   const RunBounds bounds{end_of_this_run(began, options.wall_time), StopSignals::received,
                          resumes ? resumption->earlier_cases(world) : EarlierCases(), limits};

@@ -107,7 +107,7 @@ small=(--suite allreduce '--benchmark_filter=f32/1KiB' --time-budget 2s)
 
 nightly=$root/launch/slurm/nightly.sbatch
 check "a healthy night ends with 0" ends_with 0 on_head sbatch --wait --nodes 4 --array 1 --output night.log "$nightly" "${small[@]}"
-night=$(find . -name 'rackproof-nightly-*-0.h5')
+night=$(find . -name 'rackproof-nightly-*_1.h5')
 check "its file names the job, the partition and the nodes" names show "$night" '^slurm +job [0-9]+ .*partition rack, node\[0-3\]' \
   '4 nodes' 'passed'
 
@@ -136,7 +136,7 @@ sleep 10
 check "a night whose node dies ends with 75" ends_with 75 wait "$job"
 check "it says which one" grep -q 'nightly.sbatch: the run broke off.*node3' death.log
 check "what it had finished is kept" bash -c "
-  file=\$(find . -name 'rackproof-nightly-*-0.h5' -newer slow.h5) && '$build/rackproof' show \$file | grep -q recovered"
+  file=\$(find . -name 'rackproof-nightly-*_1.h5' -newer slow.h5) && '$build/rackproof' show \$file | grep -q recovered"
 "$rack" heal
 idle() {
   for ((i = 0; i < 150; ++i)); do

@@ -53,6 +53,7 @@ cannot() {
   exit 2
 }
 [[ $EUID -eq 0 ]] || cannot "a rack needs root"
+[[ -x $build/rackproof ]] || { echo "survive.sh: there is no $build/rackproof" >&2 && exit 2; }
 why=$(unshare --net --pid --mount --uts --ipc --fork -- ip link add probe0 type veth peer name probe1 2>&1) ||
   cannot "no namespaces or virtual cables here: $why"
 
@@ -66,6 +67,10 @@ arguments=(--suite allreduce '--benchmark_filter=^allreduce/f32/.*out-of-place' 
 folder=$(mktemp -d /var/tmp/rackproof-survive.XXXXXX)
 failures=0
 rows=()
+# Under /tmp the rack's hosts would not see them, and a build that goes on must not change what runs.
+mkdir "$folder/bin"
+cp "$build/rackproof" "$folder/bin/"
+cp -r "$root/launch/slurm" "$folder/slurm"
 
 finish() {
   local code=$?
@@ -187,7 +192,7 @@ start() {
   for ((try = 1; try <= tries; ++try)); do
     rm -f "$log"
     job=$(RACKPROOF_OUT=$here on head sbatch --parsable --nodes 4 --array 1 --output "$log" \
-      "$root/launch/slurm/nightly.sbatch" "${arguments[@]}")_1
+      "$folder/slurm/nightly.sbatch" "${arguments[@]}")_1
     file=$here/rackproof-nightly-$job.h5
     end=$((SECONDS + 120))
     starts=$((starts + 1))
@@ -268,7 +273,7 @@ all=(rank-killed rank-0-killed processes-of-a-node-killed node-dead slurmd-kille
 if [[ $short == yes ]]; then all=(rank-killed node-dead rank-stopped-60s disk-full network-cut); fi
 
 cd "$folder"
-"$rack" up --nodes 5 --build "$build" "${up[@]}"
+"$rack" up --nodes 5 --build "$folder/bin" "${up[@]}"
 for scenario in "${all[@]}"; do
   [[ ! $scenario =~ $only ]] || run_scenario "$scenario"
 done
