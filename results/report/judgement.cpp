@@ -30,7 +30,8 @@ class RunsOfReport : public KnownRuns {
 
   [[nodiscard]] const ResultFile* file(const std::filesystem::path& path) const override {
     const ReportRun* const run = find([&](const ReportRun& one) { return one.file().path() == path; });
-    return run == nullptr ? nullptr : run->source;
+    // One that has been narrowed to some of its hosts is not the whole file.
+    return run == nullptr || run->source->narrowed_to() ? nullptr : run->source;
   }
   [[nodiscard]] const CaseMedians* medians(const ResultFile& file, std::size_t suite,
                                            std::size_t which) const override {
