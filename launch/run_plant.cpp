@@ -208,8 +208,15 @@ void load_planted_library(const std::vector<Plant>& plants, const std::string& h
 
 namespace {
 
+void flip_bit_of(std::byte* element, int bit) noexcept { element[bit / 8] ^= std::byte{1} << (bit % 8); }
+
+/// The bit of an element, whatever its size.
+int bit_within(int bit, std::size_t element_bytes) { return bit % static_cast<int>(8 * element_bytes); }
+
+}  // namespace
+
 /// Goes ahead of the real one, from one moment on.
-class JumpingClock final : public Clock {
+class Planting::JumpingClock final : public Clock {
  public:
   explicit JumpingClock(const Clock& real) : real_(real) {}
   void jump(double seconds) noexcept { ahead_.store(ahead_.load() + seconds); }
@@ -220,13 +227,6 @@ class JumpingClock final : public Clock {
   const Clock& real_;
   std::atomic<double> ahead_{0.0};  // the telemetry's thread reads it too
 };
-
-void flip_bit_of(std::byte* element, int bit) noexcept { element[bit / 8] ^= std::byte{1} << (bit % 8); }
-
-/// The bit of an element, whatever its size.
-int bit_within(int bit, std::size_t element_bytes) { return bit % static_cast<int>(8 * element_bytes); }
-
-}  // namespace
 
 struct Planting::State {
   State(std::vector<Plant> given, const Clock& real) : plants(std::move(given)), clock(real), jumping(real) {}

@@ -68,6 +68,7 @@ class Planting {
   /// Between two cases, on every rank: the `number`th is next. `file`: what is being written, on rank 0; else empty.
   void begin_case(int number, const std::string& suite, const std::string& file);
 
+  class JumpingClock;
   struct State;
 
  private:
