@@ -48,9 +48,9 @@ Seen seen_with(int exit_code, std::vector<NamedPart> parts) {
   return seen;
 }
 
-constexpr auto node = NamedPart::Kind::node;
-constexpr auto device = NamedPart::Kind::device;
-constexpr auto link = NamedPart::Kind::link;
+constexpr auto node_part = NamedPart::Kind::node;
+constexpr auto device_part = NamedPart::Kind::device;
+constexpr auto link_part = NamedPart::Kind::link;
 
 TEST(SelftestPlan, a_key_without_its_amount_stands_for_all_amounts) {
   std::vector<std::string> keys;
@@ -112,41 +112,43 @@ TEST(SelftestJudge, a_healthy_rack_is_accused_by_any_part_at_fault_and_by_any_ex
   const Rack rack = rack_of(4, 2);
   const Trial trial = trial_at("healthy", {});
   EXPECT_TRUE(judge(trial, rack, seen_with(0, {})).named);
-  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{link, "node0 <-> node1", true}})).named)
+  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{link_part, "node0 <-> node1", true}})).named)
       << "what is open accuses nobody";
-  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{device, "node0 host:1", false}})).accused);
+  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{device_part, "node0 host:1", false}})).accused);
   EXPECT_TRUE(judge(trial, rack, seen_with(3, {})).accused);
 }
 
 TEST(SelftestJudge, a_slow_node_is_its_name_or_all_of_its_devices) {
   const Rack rack = rack_of(4, 2);
   const Trial trial = trial_at("slow-node-5", {2, 3});
-  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{node, "node1", false}})).named);
-  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{node, "node1", false}, {device, "node1 host:0", false}})).named);
+  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{node_part, "node1", false}})).named);
   EXPECT_TRUE(
-      judge(trial, rack, seen_with(0, {{device, "node1 host:0", false}, {device, "node1 host:1", false}})).named);
-  const Outcome half = judge(trial, rack, seen_with(0, {{device, "node1 host:0", false}}));
+      judge(trial, rack, seen_with(0, {{node_part, "node1", false}, {device_part, "node1 host:0", false}})).named);
+  EXPECT_TRUE(
+      judge(trial, rack, seen_with(0, {{device_part, "node1 host:0", false}, {device_part, "node1 host:1", false}}))
+          .named);
+  const Outcome half = judge(trial, rack, seen_with(0, {{device_part, "node1 host:0", false}}));
   EXPECT_TRUE(half.found && !half.named && !half.accused);
-  const Outcome more = judge(trial, rack, seen_with(0, {{node, "node1", false}, {node, "node2", false}}));
+  const Outcome more = judge(trial, rack, seen_with(0, {{node_part, "node1", false}, {node_part, "node2", false}}));
   EXPECT_TRUE(more.accused && !more.named);
   EXPECT_FALSE(judge(trial, rack, seen_with(0, {})).found);
-  EXPECT_FALSE(judge(trial, rack, seen_with(0, {{node, "node1", true}})).named) << "open is not named";
+  EXPECT_FALSE(judge(trial, rack, seen_with(0, {{node_part, "node1", true}})).named) << "open is not named";
 }
 
 TEST(SelftestJudge, a_link_is_named_by_its_nodes_or_by_their_devices_in_any_order) {
   const Rack rack = rack_of(4, 2);
   const Trial trial = trial_at("slow-link-30", {2, 3}, {6, 7});
-  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{link, "node3 <-> node1", false}})).named);
-  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{link, "node1 host:0 <-> node3 host:1", false}})).named);
-  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{link, "node1 host:0 <-> node2 host:1", false}})).accused);
-  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{node, "node1", false}})).accused) << "a whole node is too much";
+  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{link_part, "node3 <-> node1", false}})).named);
+  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{link_part, "node1 host:0 <-> node3 host:1", false}})).named);
+  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{link_part, "node1 host:0 <-> node2 host:1", false}})).accused);
+  EXPECT_TRUE(judge(trial, rack, seen_with(0, {{node_part, "node1", false}})).accused) << "a whole node is too much";
 }
 
 TEST(SelftestJudge, wrong_results_need_the_exit_code_of_a_failed_check) {
   const Rack rack = rack_of(4, 2);
   const Trial trial = trial_at("flipped-bit", {5});
-  EXPECT_TRUE(judge(trial, rack, seen_with(3, {{device, "node2 host:1", false}})).named);
-  EXPECT_FALSE(judge(trial, rack, seen_with(0, {{device, "node2 host:1", false}})).named);
+  EXPECT_TRUE(judge(trial, rack, seen_with(3, {{device_part, "node2 host:1", false}})).named);
+  EXPECT_FALSE(judge(trial, rack, seen_with(0, {{device_part, "node2 host:1", false}})).named);
 }
 
 TEST(SelftestJudge, the_watchdog_names_who_is_behind_before_the_launcher_does) {
