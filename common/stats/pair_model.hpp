@@ -43,7 +43,7 @@ struct PairTime {
 
 struct PairOptions {
   double endpoint_floor = 0.05;        ///< an endpoint less slow than this is never blamed
-  double link_floor = 0.05;            ///< a link likewise
+  double link_floor = 0.10;            ///< a link likewise: what tests/scale has shown to accuse nobody wrongly
   double false_discovery_rate = 0.01;  ///< among what is blamed
   double suspicion_rate = 0.10;        ///< false discoveries among suspects, which a measurement costs each
   /// Node of each endpoint. Pairs inside a node and pairs between nodes have a base of their own, and endpoints of one

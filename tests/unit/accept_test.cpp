@@ -143,7 +143,7 @@ TEST_F(Accept, a_node_whose_two_devices_are_a_little_slow_is_named_although_each
   ASSERT_THAT(names(acceptance.at_fault()), Contains("node-2")) << acceptance_text(acceptance, nullptr);
   for (const std::string& name : names(acceptance.at_fault())) EXPECT_THAT(name, StartsWith("node-2"));
   EXPECT_THAT(evidence(*acceptance.at_fault().front()), HasSubstr("its 2 devices take"));
-  EXPECT_THAT(acceptance_text(acceptance, nullptr), HasSubstr("of a whole node less than"));
+  EXPECT_THAT(acceptance_text(acceptance, nullptr), HasSubstr("whole node less than"));
 }
 
 TEST_F(Accept, of_a_node_with_one_slow_device_the_device_is_named) {
