@@ -26,7 +26,7 @@ std::string title_of(const ReportData& data, const ReportOptions& options) {
   const RunHeader& header = data.last().run();
   std::set<int> nodes;
   for (const RankHeader& rank : header.ranks) nodes.insert(rank.node_index);
-  const std::string first = "Rack report: " + header.ranks.front().hostname;
+  std::string first = "Rack report: " + header.ranks.front().hostname;
   if (nodes.size() == 1) return first;
   return fmt::format("{} and {} more node{}", first, nodes.size() - 1, nodes.size() == 2 ? "" : "s");
 }

@@ -324,7 +324,7 @@ struct Writer::State {
   /// The columns (C,R,S) of a block.
   void write_samples(Suite& suite, std::size_t which, const RankBlock& block);
   /// Returns how many bytes went to the disk.
-  std::size_t write_chunks(const std::string& folder, std::size_t which, const RankBlock& block, bool with_empty);
+  std::size_t write_chunks(const std::string& folder, std::size_t which, const RankBlock& block, bool with_empty) const;
   void write_part_of_chunks(const std::string& folder, std::size_t which, const RankBlock& block) const;
   /// Runs `work`, which writes; where that fails, gives the file up and throws what the user is to be told.
   template <typename Work>
@@ -859,7 +859,7 @@ void Writer::State::write_samples(Suite& suite, std::size_t which, const RankBlo
 }
 
 std::size_t Writer::State::write_chunks(const std::string& folder, std::size_t which, const RankBlock& block,
-                                        bool with_empty) {
+                                        bool with_empty) const {
   std::size_t bytes = 0;
   std::string_view column;
   // No Handle: as in write_part().

@@ -17,7 +17,7 @@ constexpr double most_correlation = 0.95;
 constexpr std::size_t most_samples_of_meeting = 32;
 
 /// Of those that are positive numbers.
-std::vector<double> logarithms(std::span<const double> times) {
+std::vector<double> positive_logarithms(std::span<const double> times) {
   std::vector<double> logs;
   for (const double time : times) {
     if (time > 0.0 && std::isfinite(time)) logs.push_back(std::log(time));
@@ -58,7 +58,7 @@ double middle_of_sorted(const std::vector<double>& sorted) {
 void PooledLimitTest::add(std::span<const std::vector<double>> meetings) {
   std::vector<double> all;
   for (const std::vector<double>& times : meetings) {
-    const std::vector<double> logs = logarithms(times);
+    const std::vector<double> logs = positive_logarithms(times);
     all.insert(all.end(), logs.begin(), logs.end());
     if (logs.size() < 3) continue;
     const auto size = static_cast<double>(logs.size());
@@ -116,7 +116,8 @@ double PooledLimitTest::share_beyond(double x, bool up) const {
 
 double PooledLimitTest::tail(double x, bool up, long samples) const {
   const double share = share_beyond(x, up);
-  const auto needed = static_cast<double>(samples / 2 + 1);
+  const long majority = samples / 2 + 1;
+  const auto needed = static_cast<double>(majority);
   if (share >= 1.0) return 1.0;
   // P(B(m, p) >= k) = I_p(k, m - k + 1).
   return boost::math::ibeta(needed, static_cast<double>(samples) - needed + 1.0, share);
@@ -145,7 +146,7 @@ double PooledLimitTest::least_beyond(double probability, bool up, long samples) 
 LimitJudgement PooledLimitTest::judge(std::span<const double> times, double limit, bool longer) const {
   LimitJudgement judgement{
       LimitJudgement::Side::open, nothing_known, nothing_known, nothing_known, 0.0, 0.0, nothing_known};
-  std::vector<double> excess = logarithms(times);
+  std::vector<double> excess = positive_logarithms(times);
   const std::size_t size = excess.size();
   if (size == 0) return judgement;
   // Above 0 is beyond the limit.

@@ -145,7 +145,7 @@ class Compare(cli.TestCase):
         self.assert_refused(refused("base-01.h5", "--to", "base-01.h5"), 2, "same run")
         self.assert_refused(refused("base-01.h5", "base-01.h5", "--to", "same-01.h5"), 2, "same run")
         self.assert_refused(refused("base-01.h5", "--to", "fake.h5"), 2, "fake.h5", "--allow-fake")
-        self.assertIn("fake.h5' is of a fake device",
+        self.assertIn("fake.h5' was made with a fake device",
                       self.compare("base-01.h5", "--to", "fake.h5", "--allow-fake", code=4))
         self.assert_refused(refused("base-01.h5", "--to", "nothing.h5"), 2, "nothing.h5")
         self.assert_refused(refused("base-01.h5", "--to", "same-01.h5", "--case", "zzz"), 2, "zzz")
