@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,7 +89,9 @@ class Run(cli.TestCase):
                 with h5py.File(out) as file:
                     group = file["suites/links"]
                     names = list(group["case"].asstr()[...])
-                    met = group["partner"][names.index("links/8B/one-way/round-0")]
+                    # With few ranks the rounds are gone through several times, and their numbers have two digits.
+                    (first,) = [i for i, name in enumerate(names) if re.fullmatch("links/8B/one-way/round-0+", name)]
+                    met = group["partner"][first]
                 self.assertEqual(list(met), {1: [-1], 2: [1, 0], 4: [3, 2, 1, 0]}[ranks])
                 shown = run("show", out, "--case", "round-0").stdout
                 self.assertIn("links/8B/one-way/round-0", shown)
