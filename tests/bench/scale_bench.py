@@ -58,7 +58,7 @@ def commands_of(arguments, folder, base, new):
     rackproof = str(arguments.build / "rackproof")
     known = {
         "compare": [rackproof, "compare", base, "--to", new],
-        "report": [rackproof, "report", new, "-o", str(folder / "report.html")],
+        "report": [rackproof, "report", base, new, "-o", str(folder / "report.html")],
         "show": [rackproof, "show", new],
         "accept": [rackproof, "accept", new],
     }
