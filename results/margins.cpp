@@ -84,16 +84,12 @@ class MarginsFile {
   explicit MarginsFile(const std::filesystem::path& path) : path_(path) {}
 
   [[nodiscard]] Margins read() const {
+    // A pipe would be waited for, a device has no end.
     std::error_code none;
-    const bool regular = std::filesystem::is_regular_file(path_, none);
     std::ifstream in;
-    if (regular && std::filesystem::file_size(path_, none) <= most_bytes)
-      in.open(path_, std::ios::binary);
-    else
-      in.setstate(std::ios::failbit);
-    std::string text;
-    if (in) text.assign(std::istreambuf_iterator<char>(in), {});
-    if (!in || text.size() > most_bytes) throw wrong("cannot be read");
+    if (std::filesystem::is_regular_file(path_, none)) in.open(path_, std::ios::binary);
+    if (!in.is_open() || std::filesystem::file_size(path_, none) > most_bytes) throw wrong("cannot be read");
+    const std::string text(std::istreambuf_iterator<char>(in), {});
     toml::table table;
     try {
       table = toml::parse(text);

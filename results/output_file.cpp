@@ -70,11 +70,17 @@ void OutputFile::open_temporary() {
 int OutputFile::name_temporary() {
   if (!nameless_) return 0;
   const std::string self = fmt::format("/proc/self/fd/{}", descriptor_);
-  temporary_ = fmt::format("{}.{}", path_.string(), ::getpid());
-  ::unlink(temporary_.c_str());
-  if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, temporary_.c_str(), AT_SYMLINK_FOLLOW) != 0) return errno;
-  nameless_ = false;
-  return 0;
+  // A file of that name is somebody else's: the next name.
+  constexpr int most_names = 100;
+  for (int i = 0; i < most_names; ++i) {
+    temporary_ = fmt::format("{}.{}.{}", path_.string(), ::getpid(), i);
+    if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, temporary_.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+      nameless_ = false;
+      return 0;
+    }
+    if (errno != EEXIST) return errno;
+  }
+  return EEXIST;
 }
 
 void OutputFile::put(std::string_view bytes) {
