@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "common/core/error.hpp"
+#include "common/core/time_bounds.hpp"
 #include "common/stats/line_fit.hpp"
 #include "common/stats/piecewise.hpp"
 
@@ -34,7 +35,7 @@ std::vector<Sample> samples_of(std::span<const SizeSamples> sizes) {
   std::vector<Sample> samples;
   for (const SizeSamples& size : sizes) {
     if (!(size.bytes > 0.0) || size.times.empty()) throw bad_input("a size without bytes or times");
-    const bool good = std::all_of(size.times.begin(), size.times.end(), is_sound_time);
+    const bool good = std::all_of(size.times.begin(), size.times.end(), is_time);
     if (!good) throw bad_input("a time that no message takes");
     Sample sample{size.bytes, size.times, effective_sample_size(size.times)};
     std::sort(sample.sorted.begin(), sample.sorted.end());

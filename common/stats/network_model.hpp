@@ -14,13 +14,9 @@
 
 namespace rackproof::stats {
 
-/// Is this a time, in s, that a message can take? Shorter than a picosecond or longer than 1e6 s (eleven days) is the
-/// clock's or the file's fault, and squares of such times leave the range of double.
-[[nodiscard]] constexpr bool is_sound_time(double t) { return t > 1e-12 && t < 1e6; }
-
 struct SizeSamples {
   double bytes = 0.0;         ///< S > 0
-  std::vector<double> times;  ///< s, each sound; at least one
+  std::vector<double> times;  ///< s, each is_time(); at least one
 };
 
 /// Can a size's median be told: at least 6 samples (by the effective number, so that a 95 % interval exists), and that

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "common/core/error.hpp"
+#include "common/core/time_bounds.hpp"
 #include "common/stats/network_bounds.hpp"
 #include "common/stats/piecewise.hpp"
 
@@ -48,7 +49,7 @@ Points points_of(std::span<const ScalingRun> runs) {
     if (runs[r].ranks < 2) throw bad_scaling_input("a run of one rank");
     for (const SizeSamples& size : runs[r].sizes) {
       if (!(size.bytes > 0.0) || size.times.empty()) throw bad_scaling_input("a size without bytes or times");
-      const bool good = std::all_of(size.times.begin(), size.times.end(), is_sound_time);
+      const bool good = std::all_of(size.times.begin(), size.times.end(), is_time);
       if (!good) throw bad_scaling_input("a time that no message takes");
       by_size[size.bytes].emplace_back(static_cast<int>(r), &size);
     }

@@ -41,6 +41,9 @@ struct PairTime {
   bool again = false;    ///< measured again, after (and perhaps because) something looked slow
 };
 
+/// The option of the links suite, with which a run's file tells its own link_floor, as in "5%".
+inline constexpr const char* link_floor_option = "link-floor";
+
 struct PairOptions {
   double endpoint_floor = 0.05;        ///< an endpoint less slow than this is never blamed
   double link_floor = 0.10;            ///< a link likewise: what tests/scale has shown to accuse nobody wrongly

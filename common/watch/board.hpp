@@ -49,10 +49,13 @@ class Board {
   [[nodiscard]] BoardSlot& slot(int local_rank) const;
   /// All processes of the node shall end.
   [[nodiscard]] std::atomic<std::uint32_t>& ending() const noexcept { return head_->ending; }
+  /// How many ranks of the node cannot go on because of others.
+  [[nodiscard]] std::atomic<std::uint32_t>& asking() const noexcept { return head_->asking; }
 
  private:
   struct alignas(128) Head {
     std::atomic<std::uint32_t> ending{0};
+    std::atomic<std::uint32_t> asking{0};
   };
   void map();
   [[nodiscard]] std::size_t bytes() const noexcept;

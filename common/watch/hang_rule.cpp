@@ -38,11 +38,6 @@ std::string_view phase_words(Phase phase) {
 
 std::string seconds_words(double seconds) { return fmt::format("{:.1f} s", seconds); }
 
-bool is_stuck_by_itself(const RankReport& one) {
-  const ProcessState state{one.state, 0.0};
-  return !one.known || state.is_gone() || state.is_stopped() || one.state == 'D';
-}
-
 /// Nothing, case and sample: the sooner, the further behind.
 auto position_of(const RankReport& one) { return std::tuple(one.progress.calls, one.progress.samples); }
 
@@ -82,6 +77,11 @@ double Silence::look(double now, bool heard) noexcept {
   return seconds_;
 }
 
+bool is_stuck_by_itself(const RankReport& rank) {
+  const ProcessState state{rank.state, 0.0};
+  return !rank.known || state.is_gone() || state.is_stopped() || rank.state == 'D';
+}
+
 std::vector<std::size_t> find_behind(const std::vector<RankReport>& ranks) {
   std::vector<std::size_t> behind;
   for (std::size_t i = 0; i < ranks.size(); ++i) {
@@ -105,6 +105,12 @@ std::string to_string(const RankReport& rank, const std::vector<std::string>& ca
   text += fmt::format(", in {}, for {}", place_words(rank, cases), seconds_words(rank.still));
   if (!rank.kernel_place.empty()) text += ", in the kernel at " + rank.kernel_place;
   return text;
+}
+
+std::string waiting_line(const std::vector<RankReport>& ranks, const std::vector<std::string>& cases) {
+  const RankReport& first = ranks.front();
+  const std::string more = ranks.size() > 1 ? fmt::format(" and {} more", ranks.size() - 1) : "";
+  return fmt::format("  {}, rank {}{}, cannot go on: in {}", first.host, first.rank, more, place_words(first, cases));
 }
 
 std::vector<std::string> report_lines(Reason reason, double stood, const std::vector<RankReport>& ranks,

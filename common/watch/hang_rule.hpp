@@ -68,6 +68,9 @@ struct RankReport {
   std::vector<std::string> stack;
 };
 
+/// Gone, stopped, in the kernel for good or not heard of: what others wait for, wherever it is.
+[[nodiscard]] bool is_stuck_by_itself(const RankReport& rank);
+
 /// Positions in `ranks` of those that the others wait for: those that are gone, stopped, in the kernel for good or not
 /// heard of; where there are none, those whose last call lies furthest back, with the fewest samples among these. Empty
 /// where all are equally far: what they wait in is stuck itself.
@@ -75,6 +78,10 @@ struct RankReport {
 
 /// "rank 1 on node7 (cuda:3, pid 4711): stopped (T), in gemm/f32 (case 12 of 85), sampling, sample 17, for 5.2 s"
 [[nodiscard]] std::string to_string(const RankReport& rank, const std::vector<std::string>& cases);
+
+/// "  node2, rank 4 and 1 more, cannot go on: in allreduce/f32 (case 2 of 3), sampling (...)": of a node where nobody
+/// is at fault. `ranks`: at least one, of one node.
+[[nodiscard]] std::string waiting_line(const std::vector<RankReport>& ranks, const std::vector<std::string>& cases);
 
 /// Why a run is ended.
 enum class Reason { hang, lost };

@@ -27,6 +27,7 @@ NodeLook& NodeLook::operator|=(const NodeLook& other) noexcept {
   works = works || other.works;
   stopped = stopped || other.stopped;
   lost = lost || other.lost;
+  asking = asking || other.asking;
   return *this;
 }
 
@@ -44,6 +45,7 @@ ProcessState NodeWatch::process_of(const BoardSlot& slot) const {
 
 NodeLook NodeWatch::look(double now) {
   NodeLook all;
+  all.asking = board_->asking().load() > 0;
   const bool is_first = is_first_;
   for (int local = 0; local < board_->size(); ++local) {
     const BoardSlot& slot = board_->slot(local);

@@ -16,6 +16,7 @@ struct NodeLook {
   bool works = false;    ///< one works alone, and used its processor
   bool stopped = false;  ///< a process is stopped
   bool lost = false;     ///< a process has been gone for a while, without having ended its run
+  bool asking = false;   ///< a rank cannot go on because of others
   NodeLook& operator|=(const NodeLook& other) noexcept;
 };
 

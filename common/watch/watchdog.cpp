@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
@@ -62,12 +63,18 @@ constexpr double telling_time_of_others = 4.0;
 constexpr double ending_time = 2.0;
 constexpr double time_to_abort = 10.0;
 constexpr double time_to_greet = 5.0;
+/// s that a rank with an error of its own has to tell it, once others cannot go on.
+constexpr double time_for_own_errors = 2.0;
+/// s of silence that are enough then.
+constexpr double silence_when_asking = 5.0;
+/// s that a rank waits for what it asked for to be told.
+constexpr double time_to_be_told = 15.0;
 constexpr std::size_t most_stacks = 4;
 /// Messages that rank 0's process shall take in a second.
 constexpr double most_beats = 500.0;
 
 enum Kind : std::uint32_t { hello = 1, beat, ask_ranks, tell_ranks, ask_stack, tell_stack, end_now, bye };
-enum BeatFlag : std::uint64_t { beat_moved = 1, beat_works = 2, beat_stopped = 4, beat_lost = 8 };
+enum BeatFlag : std::uint64_t { beat_moved = 1, beat_works = 2, beat_stopped = 4, beat_lost = 8, beat_asking = 16 };
 
 std::uint64_t flags_of(const NodeLook& look) {
   std::uint64_t flags = 0;
@@ -75,11 +82,13 @@ std::uint64_t flags_of(const NodeLook& look) {
   if (look.works) flags |= beat_works;
   if (look.stopped) flags |= beat_stopped;
   if (look.lost) flags |= beat_lost;
+  if (look.asking) flags |= beat_asking;
   return flags;
 }
 
 NodeLook look_of(std::uint64_t flags) {
-  return {(flags & beat_moved) != 0, (flags & beat_works) != 0, (flags & beat_stopped) != 0, (flags & beat_lost) != 0};
+  return {(flags & beat_moved) != 0, (flags & beat_works) != 0, (flags & beat_stopped) != 0, (flags & beat_lost) != 0,
+          (flags & beat_asking) != 0};
 }
 
 /// A RankReport on its way.
@@ -283,6 +292,9 @@ struct Watchdog::State {
   void answer_root(const Message& message);
   void say_goodbye();
   [[noreturn]] void report_all(Reason reason);
+  [[noreturn]] void report_missing();
+  /// s of silence after which another one speaks.
+  [[nodiscard]] double patience(double beyond_the_timeout) const;
   [[noreturn]] void report_own_node(Reason reason, const std::string& first_line, double stood);
   [[noreturn]] void end_node();
   void gather_reports(std::vector<RankReport>& reports);
@@ -327,6 +339,7 @@ struct Watchdog::State {
   bool root_left = false;
   double next_try = 0.0;
   double next_beat = 0.0;
+  double asked_at = -1.0;  ///< rank 0's process: when it heard of it
   NodeLook unsent;
   Silence root_silence;
   Silence root_gone;
@@ -408,6 +421,10 @@ void Watchdog::State::tick(double now) {
   }
 }
 
+double Watchdog::State::patience(double beyond_the_timeout) const {
+  return own.board.asking().load() > 0 ? silence_when_asking : timeout + beyond_the_timeout;
+}
+
 /// Speaks where all of its node that stand before it do not.
 void Watchdog::State::tick_member(double now) {
   bool all_silent = true;
@@ -417,10 +434,11 @@ void Watchdog::State::tick_member(double now) {
     const bool alive = heartbeat != std::exchange(leader_heartbeat[i], heartbeat);
     const bool ended = other.progress.read().phase == Phase::done;
     const double silent = leader_silence[i].look(now, alive || ended);
-    all_silent = all_silent && silent > timeout + next_in_node;
+    all_silent = all_silent && silent > patience(next_in_node);
   }
   // Each of them asks the kernel: not before there is a reason.
-  if (!leader_silence.empty() && leader_silence.front().seconds() > timeout / 2.0) (void)node.look(now);
+  const bool is_asked = own.board.asking().load() > 0;
+  if (is_asked || (!leader_silence.empty() && leader_silence.front().seconds() > timeout / 2.0)) (void)node.look(now);
   if (all_silent && !leader_silence.empty()) {
     report_own_node(Reason::hang, "", leader_silence.front().seconds());
   }
@@ -463,7 +481,7 @@ void Watchdog::State::tick_leader(double now) {
     report_own_node(Reason::lost, fmt::format("{} is gone: its process closed the connection without a word", root),
                     gone);
   }
-  if (silent > timeout + next_node) {
+  if (silent > patience(next_node)) {
     report_own_node(
         Reason::hang,
         fmt::format("no word from {} for {:.1f} s: its node hangs, or the network to it is cut", root, silent), silent);
@@ -550,6 +568,8 @@ void Watchdog::State::tick_root(double now) {
   const bool hangs = rule.look(now, all.moved, all.works && !all.stopped);
   if (all.lost) report_all(Reason::lost);
   if (hangs) report_all(Reason::hang);
+  if (all.asking && asked_at < 0.0) asked_at = now;
+  if (asked_at >= 0.0 && now - asked_at > time_for_own_errors) report_missing();
 }
 
 void Watchdog::State::say_goodbye() {
@@ -632,11 +652,36 @@ void Watchdog::State::report_all(Reason reason) {
   end_node();
 }
 
+/// Of those who asked one has told already what it waited for: here is who did not come, if that is to be seen.
+void Watchdog::State::report_missing() {
+  std::vector<RankReport> reports;
+  gather_reports(reports);
+  const auto is_gone = [](const RankReport& one) { return one.known && ProcessState{one.state, 0.0, 0}.is_gone(); };
+  const bool lost = std::any_of(reports.begin(), reports.end(), is_gone);
+  const bool stuck = std::any_of(reports.begin(), reports.end(), is_stuck_by_itself);
+  // While ranks were moving, one that is behind means nothing.
+  const bool stood = rule.stood() > time_for_own_errors + interval;
+  if (stuck || (stood && !find_behind(reports).empty())) {
+    gather_stacks(reports);
+    print_report(lost ? Reason::lost : Reason::hang, rule.stood(), reports, {});
+  }
+  for (Node& one : nodes) one.channel.send({end_now, 0, 0, ""});
+  end_node();
+}
+
 void Watchdog::State::report_own_node(Reason reason, const std::string& first_line, double stood) {
   std::vector<RankReport> reports = node.report();
-  gather_stacks(reports);
   std::vector<std::string> first;
   if (!first_line.empty()) first.push_back(first_line);
+  if (!first.empty() && std::none_of(reports.begin(), reports.end(), is_stuck_by_itself)) {
+    // Who is at fault has been said: these wait like everybody else.
+    const std::lock_guard lock(mutex);
+    first.push_back(waiting_line(reports, cases));
+    if (!remark.empty()) first.push_back(remark);
+    print_lines(first);
+    end_node();
+  }
+  gather_stacks(reports);
   print_report(reason, stood, reports, std::move(first));
   end_node();
 }
@@ -689,6 +734,12 @@ void Watchdog::set_cases(std::vector<std::string> names) {
 void Watchdog::set_remark(std::string remark) {
   const std::lock_guard lock(state_->mutex);
   state_->remark = std::move(remark);
+}
+
+void Watchdog::tell_of_others(const std::string& line) {
+  if (state_->own.board.asking().fetch_add(1) == 0) print_lines({line});
+  // The watchdog's thread ends the process meanwhile.
+  std::this_thread::sleep_for(std::chrono::duration<double>(time_to_be_told));
 }
 
 void Watchdog::expect_end(ExitCode code) noexcept {

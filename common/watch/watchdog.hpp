@@ -36,6 +36,10 @@ class Watchdog {
   void set_cases(std::vector<std::string> names);
   /// For reports: what the user should know or do then, one line.
   void set_remark(std::string remark);
+  /// This rank cannot go on because of another one, and says so in `line`, of which each node prints one. Rank 0's
+  /// process then looks who is gone, stopped or behind, tells, and has all processes end with exit code 75. Returns
+  /// where it has not within some seconds.
+  void tell_of_others(const std::string& line);
   /// This rank ends the job for an error of its own: where what it calls for that hangs, the watchdog ends the process
   /// with `code` some seconds later.
   void expect_end(ExitCode code) noexcept;

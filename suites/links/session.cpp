@@ -59,6 +59,7 @@ LinksSession::Series& LinksSession::series_of(const Case& which) {
 stats::PairOptions LinksSession::options() const {
   stats::PairOptions options;
   options.node_of = endpoints_.node_of;
+  options.link_floor = link_floor_;
   return options;
 }
 

@@ -47,7 +47,9 @@ inline constexpr std::uint64_t shift_range = std::uint64_t{1} << 16U;
 
 class LinksSession final : public SuiteSession {
  public:
-  LinksSession(Endpoints endpoints, std::uint64_t seed) : endpoints_(std::move(endpoints)), seed_(seed) {}
+  /// `link_floor`: a share; a link less slow than this is not measured again.
+  LinksSession(Endpoints endpoints, std::uint64_t seed, double link_floor = stats::PairOptions{}.link_floor)
+      : endpoints_(std::move(endpoints)), seed_(seed), link_floor_(link_floor) {}
 
   void observe(const Case& which, const Observation& seen) override;
 
@@ -89,6 +91,7 @@ class LinksSession final : public SuiteSession {
 
   Endpoints endpoints_;
   std::uint64_t seed_;
+  double link_floor_;
   std::map<SeriesKey, Series> series_;
   std::optional<BufferLimits> limits_;
   Buffers buffers_;

@@ -137,6 +137,10 @@ std::string scope_of(const Options& options, const Platform& platform) {
   return scope == "auto" && platform.device != "host" ? "ranks" : scope;
 }
 
+double link_floor_of(const Options& options) {
+  return parse_percent(options.value(stats::link_floor_option), "--link-floor", stats::PairOptions{}.link_floor);
+}
+
 CopyKind parse_copy(const std::string& text) {
   if (text == "device-copy") return CopyKind::device;
   return text == "host-to-device" ? CopyKind::to_device : CopyKind::to_host;
@@ -153,11 +157,13 @@ class LinksSuite final : public Suite {
              "who meets whom: nodes (one rank each), ranks (all of them); auto: nodes where there are 4 or more, of "
              "GPUs ranks",
              "auto"},
-            {"link-sizes", "message sizes, comma-separated; auto: 8B,1MiB (accept: 8B,1MiB,16MiB)", "auto"}};
+            {"link-sizes", "message sizes, comma-separated; auto: 8B,1MiB (accept: 8B,1MiB,16MiB)", "auto"},
+            {stats::link_floor_option, "a link less slow than this beside the others is no fault, at most 10%", "10%"}};
   }
 
   [[nodiscard]] std::vector<Case> cases(const Options& options, const Platform& platform) const override {
     const Endpoints endpoints = links::choose_endpoints(scope_of(options, platform), platform.topology);
+    (void)link_floor_of(options);
     const int n = endpoints.size();
     const bool quick = options.profile == Profile::quick;
     const bool judged = n >= stats::fewest_endpoints;
@@ -189,7 +195,7 @@ class LinksSuite final : public Suite {
 
   [[nodiscard]] std::unique_ptr<SuiteSession> begin(const Options& options, const Platform& platform) const override {
     return std::make_unique<LinksSession>(links::choose_endpoints(scope_of(options, platform), platform.topology),
-                                          options.seed);
+                                          options.seed, link_floor_of(options));
   }
 
   [[nodiscard]] std::string reason_to_skip(const Case& which, const Context& context) const override {

@@ -30,6 +30,8 @@ class NvmlTelemetry final : public TelemetrySource {
         {"ecc_corrected", "", "memory errors that were corrected, since the driver was loaded", Kind::counter},
         {"ecc_uncorrected", "", "memory errors that were not, since the driver was loaded", Kind::counter},
         {"remapped_rows", "", "rows of memory that were replaced, ever", Kind::counter},
+        {"row_remap_pending", "", "rows of memory are to be replaced, which takes a reset of the GPU", Kind::counter},
+        {"row_remap_failed", "", "rows of memory could not be replaced, ever", Kind::counter},
         {"nvlinks", "", "NVLinks that are up", Kind::counter},
         {"nvlink_errors", "", "replays, recoveries and checksum errors of all NVLinks", Kind::counter},
         {"pcie_generation", "", "generation that the PCIe link runs at", Kind::counter},
@@ -64,6 +66,8 @@ class NvmlTelemetry final : public TelemetrySource {
     slow_values_ = {number(gpu_.ecc_errors(nvml::error_corrected)),
                     number(gpu_.ecc_errors(nvml::error_uncorrected)),
                     rows ? static_cast<float>(rows->corrected + rows->uncorrected) : not_known,
+                    rows ? static_cast<float>(rows->pending) : not_known,
+                    rows ? static_cast<float>(rows->failed) : not_known,
                     links ? static_cast<float>(links->active) : not_known,
                     links ? static_cast<float>(links->errors) : not_known,
                     number(gpu_.pcie_generation()),
@@ -73,7 +77,7 @@ class NvmlTelemetry final : public TelemetrySource {
   NvmlGpu gpu_;
   std::size_t readings_ = 0;
   std::optional<double> first_energy_;
-  std::array<float, 7> slow_values_{};
+  std::array<float, 9> slow_values_{};
 };
 
 }  // namespace

@@ -25,6 +25,8 @@ constexpr double looking_interval = 1e-3;
 constexpr auto calls_interval = std::chrono::milliseconds(200);
 /// In which ranks that wait for the same collective tell each other so, s: they met its deadline within as much.
 constexpr double telling_time = 4.0;
+/// That the others leave the one of them who speaks, to end the job.
+constexpr auto leaving_time = std::chrono::seconds(20);
 /// Until an abort that does not return is given up: a GPU that is gone answers nothing.
 constexpr auto abort_time = std::chrono::seconds(10);
 constexpr int telling_tag = 77;
@@ -265,7 +267,7 @@ std::string Watch::who_is_behind() {
   // The first of those who wait speaks for them; the others leave it the time to end the job.
   const auto first = std::find_if(numbers.begin(), numbers.end(), [](std::uint64_t number) { return number > 0; });
   if (first - numbers.begin() != asked_.ranks->rank()) {
-    std::this_thread::sleep_for(std::chrono::duration<double>(telling_time));
+    std::this_thread::sleep_for(leaving_time);
   }
   return text.empty() ? "; every rank waits for it" : text;
 }
