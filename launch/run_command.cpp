@@ -14,6 +14,7 @@
 
 #include "common/backends/backend.hpp"
 #include "common/core/clock.hpp"
+#include "common/core/consequence.hpp"
 #include "common/mpi/communicator.hpp"
 #include "common/mpi/gather_rows.hpp"
 #include "common/mpi/global_clock.hpp"
@@ -86,6 +87,13 @@ ExitCode end_world(const mpi::Communicator& world, watch::Watchdog* watchdog, co
 ExitCode end_world_for_exception(const mpi::Communicator& world, watch::Watchdog* watchdog, const std::string& remark) {
   try {
     throw;
+  } catch (const Consequence& error) {
+    const std::string line = completed(error, world, remark).line();
+    if (watchdog == nullptr) return end_world(world, watchdog, line, error.exit_code());
+    watchdog->tell_of_others(line);
+    watchdog->expect_end(error.exit_code());
+    MPI_Abort(world.handle(), static_cast<int>(error.exit_code()));
+    return error.exit_code();
   } catch (const Error& error) {
     return end_world(world, watchdog, completed(error, world, remark).line(), error.exit_code());
   } catch (const std::exception& error) {
@@ -251,10 +259,13 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
     device = device_backend->open_device({place.local_rank, ranks_on_node, options.threads, options.hang_timeout});
   });
   if (device->is_host()) watchdog.set_timeout(options.hang_timeout);
-  watchdog.set_device(device->id() + (device->serial().empty() ? "" : ", serial " + device->serial()));
   const std::map<std::string, std::string> facts = device->facts();
-  const auto uuid = facts.find("uuid");
-  check_distinct_devices(world, topology, uuid != facts.end() ? uuid->second : "");
+  const auto found_uuid = facts.find("uuid");
+  const std::string uuid = found_uuid == facts.end() ? "" : found_uuid->second;
+  const std::string serial = device->serial();
+  watchdog.set_device(device->id() + (uuid.empty() ? "" : ", " + uuid) +
+                      (serial.empty() || serial == uuid ? "" : ", serial " + serial));
+  check_distinct_devices(world, topology, uuid);
   Collectives collectives(
       collective_backends, world, *device, {.hang_timeout = options.hang_timeout},
       [&](std::unique_ptr<Collective> opened) { return planting->collective(std::move(opened), *device); });

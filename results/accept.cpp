@@ -740,29 +740,41 @@ class PairJudge {
 
 // ---- what devices felt ----
 
-void judge_telemetry(const ResultFile& file, std::size_t attempt, PartBook& book, std::vector<std::string>& notices) {
-  std::size_t held_back = 0;
+/// Devices of which there is the same to tell: how many, and the first.
+struct Told {
+  std::size_t devices = 0;
   std::string first;
+  void add(const RankHeader& header, const std::string& what) {
+    if (devices++ == 0) first = fmt::format("{} {}: {}", header.hostname, header.device_id, what);
+  }
+};
+
+void judge_telemetry(const ResultFile& file, std::size_t attempt, PartBook& book, std::vector<std::string>& notices) {
+  Told held_back;
+  Told errors;
   for (const TelemetryRemark& remark : telemetry_remarks(file)) {
     const auto rank = static_cast<int>(remark.rank);
+    const RankHeader& header = file.header().ranks[remark.rank];
     const std::size_t device = book.device(attempt, rank);
     if (!remark.errors.empty()) {
-      const Verdict verdict = remark.uncorrected ? Verdict::fail : Verdict::not_judged;
+      const Verdict verdict = remark.broken ? Verdict::fail : Verdict::not_judged;
       book.add(device, evidence_for(Evidence::Kind::telemetry, verdict, attempt, "",
-                                    fmt::format("counted in the run: {}", remark.errors)));
+                                    fmt::format("errors in the run, and state of its memory: {}", remark.errors)));
+      if (!remark.broken) errors.add(header, remark.errors);
     }
     if (remark.held_back.empty()) continue;
     book.add(device, evidence_for(Evidence::Kind::telemetry, Verdict::not_judged, attempt, "",
                                   fmt::format("its clock was held back, of all readings: {}", remark.held_back)));
-    if (held_back++ == 0) {
-      const RankHeader& header = file.header().ranks[remark.rank];
-      first = fmt::format("{} {}: {}", header.hostname, header.device_id, remark.held_back);
-    }
+    held_back.add(header, remark.held_back);
   }
-  if (held_back > 0) {
-    notices.push_back(fmt::format("attempt {}: the clocks of {} device{} were held back; the first is {}", attempt + 1,
-                                  held_back, held_back == 1 ? "" : "s", first));
-  }
+  const auto tell = [&](const Told& told, const char* one, const char* several) {
+    if (told.devices == 0) return;
+    notices.push_back(fmt::format("attempt {}: {}; the first is {}", attempt + 1,
+                                  fmt::format(fmt::runtime(told.devices == 1 ? one : several), told.devices),
+                                  told.first));
+  };
+  tell(held_back, "the clocks of {} device were held back", "the clocks of {} devices were held back");
+  tell(errors, "{} device told of errors", "{} devices told of errors");
 }
 
 /// A node that runs something else than the others is at fault whatever its figures are: they are of another rack.

@@ -160,6 +160,10 @@ struct AcceptOptions {
 /// with a newline.
 [[nodiscard]] std::string acceptance_text(const Acceptance& acceptance, const LimitSet* limits);
 
+/// What comparing with peers could see, a line for all attempts that are alike: "attempts 1 and 2: 16 x H100: compared
+/// ...". Device names as the file has them.
+[[nodiscard]] std::vector<std::string> peer_lines(const Acceptance& acceptance);
+
 /// For scripts: a line for each part at fault, the worst first, its fields apart by a tab: verdict, kind ("node",
 /// "device", "link"), host (of a link: empty), name, the weightiest evidence.
 [[nodiscard]] std::string fault_lines(const Acceptance& acceptance);

@@ -193,12 +193,19 @@ bool is_alike(const PeerReport& one, const PeerReport& other) {
          one.reason == other.reason && std::isfinite(one.least_node) == std::isfinite(other.least_node);
 }
 
-/// "1, 2, 3 and 5".
+/// "1 to 3, 5 and 6".
 std::string numbers_text(const std::vector<const PeerReport*>& reports) {
-  std::string text;
-  for (std::size_t i = 0; i < reports.size(); ++i) {
-    text += fmt::format("{}{}", i == 0 ? "" : i + 1 == reports.size() ? " and " : ", ", reports[i]->attempt + 1);
+  std::vector<std::string> pieces;
+  for (std::size_t i = 0; i < reports.size();) {
+    std::size_t end = i + 1;
+    while (end < reports.size() && reports[end]->attempt == reports[end - 1]->attempt + 1) ++end;
+    if (end - i < 3) end = i + 1;
+    pieces.push_back(end - i == 1 ? fmt::format("{}", reports[i]->attempt + 1)
+                                  : fmt::format("{} to {}", reports[i]->attempt + 1, reports[end - 1]->attempt + 1));
+    i = end;
   }
+  std::string text = pieces.front();
+  for (std::size_t i = 1; i < pieces.size(); ++i) text += (i + 1 == pieces.size() ? " and " : ", ") + pieces[i];
   return text;
 }
 
@@ -227,7 +234,9 @@ std::string peers_line(const std::vector<const PeerReport*>& reports, std::size_
   return line + node_text(reports);
 }
 
-std::string peers_text(const Acceptance& acceptance) {
+}  // namespace
+
+std::vector<std::string> peer_lines(const Acceptance& acceptance) {
   std::vector<std::vector<const PeerReport*>> groups;
   for (const PeerReport& report : acceptance.peers) {
     const auto group = std::find_if(groups.begin(), groups.end(),
@@ -238,12 +247,10 @@ std::string peers_text(const Acceptance& acceptance) {
       groups.push_back({&report});
     }
   }
-  std::string text;
-  for (const auto& group : groups) text += labelled("peers", peers_line(group, acceptance.attempts.size()));
-  return text;
+  std::vector<std::string> lines;
+  for (const auto& group : groups) lines.push_back(peers_line(group, acceptance.attempts.size()));
+  return lines;
 }
-
-}  // namespace
 
 std::string acceptance_text(const Acceptance& acceptance, const LimitSet* limits) {
   std::string text = labelled("verdict", std::string(to_string(acceptance.verdict)));
@@ -262,7 +269,7 @@ std::string acceptance_text(const Acceptance& acceptance, const LimitSet* limits
     if (!part.empty()) judged += (judged.empty() ? "" : "; ") + part;
   }
   text += labelled("judged", judged);
-  text += peers_text(acceptance);
+  for (const std::string& line : peer_lines(acceptance)) text += labelled("peers", line);
   if (acceptance.attempts.size() == 1) {
     text += labelled("note", "one launch: how much launches differ it cannot tell; give several files as attempts");
   }

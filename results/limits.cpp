@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <system_error>
 #include <utility>
 
 #include "common/core/error.hpp"
+#include "results/input_file.hpp"
 #include "results/links.hpp"
 #include "results/part_file.hpp"
 
@@ -180,20 +180,7 @@ std::filesystem::path folder_of_program() {
 bool is_bare_name(const std::string& name) { return name.find('/') == std::string::npos && !name.ends_with(".toml"); }
 
 std::string read_limits_file(const std::filesystem::path& path) {
-  std::error_code ignored;
-  // Opening a pipe would wait for its other end.
-  const bool regular = std::filesystem::is_regular_file(path, ignored);
-  std::ifstream file;
-  if (regular) file.open(path, std::ios::binary);
-  if (!file || !regular)
-    throw usage_error(fmt::format("the limits file {} cannot be read; check the path", quoted(path)));
-  std::string text(largest_limits_file + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  if (text.size() > largest_limits_file) {
-    throw usage_error(fmt::format("{} is no limits file: it is larger than 1 MiB", quoted(path)));
-  }
-  return text;
+  return read_text_file(path, "the limits file", largest_limits_file);
 }
 
 // ---- matching ----

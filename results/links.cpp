@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/core/error.hpp"
 #include "common/core/units.hpp"
 #include "common/stats/order_statistics.hpp"
 #include "results/table.hpp"
@@ -307,6 +308,21 @@ std::string name_of(const LinkSeries& series) {
   return fmt::format("{} {}", format_bytes(static_cast<double>(series.message_size)), series.direction);
 }
 
+/// As the run was told; it may only look closer than is usual, whatever its file says.
+double link_floor_of(const RunHeader& header) {
+  const double usual = stats::PairOptions{}.link_floor;
+  const auto text = header.provenance.find("configuration");
+  if (text == header.provenance.end()) return usual;
+  static const nlohmann::json::json_pointer option(std::string("/suite_options/") + stats::link_floor_option);
+  const nlohmann::json json = nlohmann::json::parse(text->second, nullptr, false);
+  if (!json.is_object() || !json.contains(option) || !json[option].is_string()) return usual;
+  try {
+    return parse_percent(json[option].get<std::string>(), stats::link_floor_option, usual);
+  } catch (const Error&) {
+    return usual;
+  }
+}
+
 }  // namespace
 
 std::string crowded_node(const RunHeader& header) {
@@ -364,9 +380,11 @@ std::vector<LinkSeries> link_series(const ResultFile& file, std::size_t suite) {
     }
   }
   const std::string crowded = crowded_node(header);
+  const double link_floor = link_floor_of(header);
   for (LinkSeries& series : all) {
     count_meetings(series);
     for (const RankHeader& rank : header.ranks) series.options.node_of.push_back(rank.node_index);
+    series.options.link_floor = link_floor;
     series.verdict = stats::judge_pairs(series.times, static_cast<int>(header.ranks.size()), series.options);
     if (series.verdict.decided && !crowded.empty()) {
       series.verdict = {};

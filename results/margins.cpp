@@ -5,13 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <utility>
 
 #include "common/core/error.hpp"
 #include "common/stats/calibration.hpp"
+#include "results/input_file.hpp"
 #include "results/launches.hpp"
 #include "results/part_file.hpp"
 #include "results/provenance_difference.hpp"
@@ -84,12 +83,7 @@ class MarginsFile {
   explicit MarginsFile(const std::filesystem::path& path) : path_(path) {}
 
   [[nodiscard]] Margins read() const {
-    // A pipe would be waited for, a device has no end.
-    std::error_code none;
-    std::ifstream in;
-    if (std::filesystem::is_regular_file(path_, none)) in.open(path_, std::ios::binary);
-    if (!in.is_open() || std::filesystem::file_size(path_, none) > most_bytes) throw wrong("cannot be read");
-    const std::string text(std::istreambuf_iterator<char>(in), {});
+    const std::string text = read_text_file(path_, "the margins file", most_bytes);
     toml::table table;
     try {
       table = toml::parse(text);

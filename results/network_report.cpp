@@ -284,16 +284,8 @@ std::regex expression(const std::string& text) {
   }
 }
 
-constexpr const char* unsound_text = "half or more of their times no message can take (1e-12 s to 1e6 s)";
-
-Error nothing_to_fit(const ResultFile& file, const NetworkOptions& options, std::size_t unsound_cases) {
+Error nothing_to_fit(const ResultFile& file, const NetworkOptions& options) {
   const RunHeader& header = file.header();
-  if (unsound_cases > 0) {
-    return usage_error(
-        fmt::format("{} has no collective case to fit: {} left out, {}; the file or the clock is at "
-                    "fault, measure again",
-                    quoted(file.path()), plural(unsound_cases, "case"), unsound_text));
-  }
   if (header.ranks.size() < 2) {
     return usage_error(
         fmt::format("{} is a run of 1 rank, which uses no network; measure with 2 or more: 'mpirun -n 2 rackproof run "
@@ -320,18 +312,15 @@ class Report {
         throw usage_error(fmt::format("{} and {} are the same run, which counts once; leave one out",
                                       quoted(other->second), quoted(paths[i])));
       }
-      FoundSeries found = network_series(file, i, wanted);
-      if (found.series.empty()) throw nothing_to_fit(file, options, found.unsound_cases);
-      unsound_cases_ += found.unsound_cases;
-      most_sizes_ = std::max(most_sizes_, take(std::move(found.series)));
+      std::vector<NetworkSeries> found = network_series(file, i, wanted);
+      if (found.empty()) throw nothing_to_fit(file, options);
+      most_sizes_ = std::max(most_sizes_, take(std::move(found)));
       head_ += head(file);
     }
     if (series_.empty()) {
-      throw usage_error(fmt::format(
-          "{} has {} a series, and a model needs {}; {}measure more sizes, or select others with --case",
-          quoted(paths.front()), plural(most_sizes_, "message size"), stats::fewest_sizes,
-          unsound_cases_ > 0 ? fmt::format("{} left out, {}; ", plural(unsound_cases_, "case"), unsound_text)
-                             : std::string()));
+      throw usage_error(
+          fmt::format("{} has {} a series, and a model needs {}; measure more sizes, or select others with --case",
+                      quoted(paths.front()), plural(most_sizes_, "message size"), stats::fewest_sizes));
     }
   }
 
@@ -349,7 +338,6 @@ class Report {
     if (left_out_ > 0) {
       text += fmt::format("\n{} series with fewer than {} sizes left out\n", left_out_, stats::fewest_sizes);
     }
-    if (unsound_cases_ > 0) text += fmt::format("\n{} left out: {}\n", plural(unsound_cases_, "case"), unsound_text);
     return text;
   }
 
@@ -394,7 +382,6 @@ class Report {
   std::string head_;
   std::vector<NetworkSeries> series_;
   std::size_t left_out_ = 0;
-  std::size_t unsound_cases_ = 0;
   std::size_t most_sizes_ = 0;
 };
 

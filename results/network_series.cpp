@@ -102,15 +102,6 @@ bool is_usable(const CaseHeader& one, Status status, int ranks) {
   return measured && one.collective && one.message_size > 0 && ranks >= 2;
 }
 
-/// Empty unless most of the times are sound.
-std::vector<double> sound_times(std::vector<double> times) {
-  std::erase_if(times, [](double t) { return std::isnan(t); });  // never measured
-  const std::size_t measured = times.size();
-  std::erase_if(times, [](double t) { return !stats::is_sound_time(t); });
-  if (2 * times.size() <= measured) times.clear();
-  return times;
-}
-
 Collected& series_of(std::vector<Collected>& all, const std::string& key, int ranks) {
   const auto found = std::find_if(all.begin(), all.end(), [&](const Collected& other) {
     return other.series.key == key && other.series.ranks == ranks;
@@ -124,21 +115,17 @@ Collected& series_of(std::vector<Collected>& all, const std::string& key, int ra
 
 }  // namespace
 
-FoundSeries network_series(const ResultFile& file, std::size_t position, const std::regex& wanted) {
+std::vector<NetworkSeries> network_series(const ResultFile& file, std::size_t position, const std::regex& wanted) {
   const RunHeader& header = file.header();
   std::vector<Collected> all;
-  FoundSeries result;
   for (std::size_t s = 0; s < header.suites.size(); ++s) {
     const SuiteHeader& suite = header.suites[s];
     for (std::size_t c = 0; c < suite.cases.size(); ++c) {
       const CaseHeader& one = suite.cases[c];
       const int ranks = ranks_of(header, one);
       if (!is_usable(one, file.outcome(s, c).status, ranks) || !std::regex_search(one.name, wanted)) continue;
-      const std::vector<double> times = sound_times(file.figure_time(s, c));
-      if (times.empty()) {
-        ++result.unsound_cases;
-        continue;
-      }
+      const std::vector<double> times = file.figure_time(s, c);
+      if (times.empty()) continue;
       Collected& into = series_of(all, key_of(suite.name, one), ranks);
       into.series.file = position;
       into.series.nodes = nodes_of(header, one);
@@ -148,7 +135,8 @@ FoundSeries network_series(const ResultFile& file, std::size_t position, const s
       samples.insert(samples.end(), times.begin(), times.end());
     }
   }
-  for (Collected& collected : all) result.series.push_back(finished(std::move(collected)));
+  std::vector<NetworkSeries> result;
+  for (Collected& collected : all) result.push_back(finished(std::move(collected)));
   return result;
 }
 

@@ -21,14 +21,9 @@ struct NetworkSeries {
   std::vector<stats::SizeSamples> sizes;
 };
 
-struct FoundSeries {
-  std::vector<NetworkSeries> series;
-  std::size_t unsound_cases = 0;  ///< left out: at most half of their times are ones that a message can take
-};
-
 /// Of the cases that match, were measured to their end and did not fail; ascending sizes. Repetitions of a case are
-/// more samples of its size. Series of one rank are left out, and so is every time that is not sound
-/// (stats::is_sound_time).
-[[nodiscard]] FoundSeries network_series(const ResultFile& file, std::size_t position, const std::regex& wanted);
+/// more samples of its size. Series of one rank are left out.
+[[nodiscard]] std::vector<NetworkSeries> network_series(const ResultFile& file, std::size_t position,
+                                                        const std::regex& wanted);
 
 }  // namespace rackproof::results

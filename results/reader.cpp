@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "common/core/error.hpp"
+#include "common/core/time_bounds.hpp"
 #include "results/hdf5.hpp"
 #include "results/part_file.hpp"
 #include "results/placements.hpp"
@@ -282,12 +283,6 @@ std::vector<std::pair<std::uint32_t, std::string>> bits_of(const Dataset& datase
   }
   return bits;
 }
-
-/// No clock tells times that are shorter, and no run is longer than 30 years. NaN lies outside.
-constexpr double least_time = 1e-12;
-constexpr double most_time = 1e9;
-
-bool is_time(double seconds) { return seconds >= least_time && seconds <= most_time; }
 
 /// Refuses samples that cannot be times, in which no case can be judged: what they are is for the message.
 template <typename Who>

@@ -59,7 +59,7 @@ class ResultFile {
   [[nodiscard]] std::optional<std::size_t> narrowed_to() const;
 
   /// Samples of ranks [first_rank, first_rank + ranks). columns is the largest count among them. Throws Error
-  /// (usage) where the file is damaged there, or where a counted sample is no time: not between 1 ps and 1e9 s.
+  /// (usage) where the file is damaged there, or where a counted sample is no time: not between 1 ps and 1e6 s.
   [[nodiscard]] RankBlock block(std::size_t suite, std::size_t which, int first_rank, int ranks) const;
   /// As block(), but of single samples their flags alone: time, host_time, begin, switches, probe and steal are empty.
   [[nodiscard]] RankBlock checks(std::size_t suite, std::size_t which, int first_rank, int ranks) const;

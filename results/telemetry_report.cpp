@@ -23,6 +23,15 @@ constexpr std::array<std::string_view, 3> shown_levels{"power", "clock", "temper
 /// Counters that should stand still.
 constexpr std::array<std::string_view, 4> error_counters{"ecc_corrected", "ecc_uncorrected", "remapped_rows",
                                                          "nvlink_errors"};
+/// States that are wrong whenever they came, with what to do (NVIDIA, GPU Memory Error Management, "Row-Remapping": a
+/// remapping takes effect with the next reset, and one that failed is a reason to replace the GPU).
+struct MemoryState {
+  std::string_view name;
+  std::string_view words;
+};
+constexpr std::string_view remap_failed = "row_remap_failed";
+constexpr std::array<MemoryState, 2> memory_states{
+    {{"row_remap_pending", "row_remap_pending (reset it)"}, {remap_failed, "row_remap_failed (replace it)"}}};
 /// A GPU without work is not held back.
 constexpr std::string_view idle = "idle";
 
@@ -69,6 +78,15 @@ std::string rise_of(const TelemetryColumn& column, std::span<const float> values
   return last > *first ? fmt::format("{} +{:.0f}", column.name, last - *first) : std::string{};
 }
 
+/// "row_remap_pending (reset it)": where it ended so.
+std::string state_of(const TelemetryColumn& column, std::span<const float> values) {
+  const auto known = std::find_if(values.rbegin(), values.rend(), [](float value) { return std::isfinite(value); });
+  if (known == values.rend() || !(*known > 0.0F)) return {};
+  const auto state = std::find_if(memory_states.begin(), memory_states.end(),
+                                  [&](const MemoryState& one) { return one.name == column.name; });
+  return state == memory_states.end() ? std::string{} : std::string(state->words);
+}
+
 template <std::size_t N>
 bool is_among(const std::array<std::string_view, N>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -95,6 +113,8 @@ std::optional<DeviceRow> row_of(const RunHeader& header, const TelemetryBlock& b
       append(row.held_back, reasons_of(column, values));
     } else if (is_among(error_counters, column.name)) {
       append(row.errors, rise_of(column, values));
+    } else {
+      append(row.errors, state_of(column, values));
     }
   }
   if (!told) return std::nullopt;
@@ -122,8 +142,9 @@ std::vector<TelemetryRemark> telemetry_remarks(const ResultFile& file) {
   if (file.header().telemetry.empty()) return remarks;
   for (const DeviceRow& row : rows_of(file)) {
     if (!row.is_remarkable()) continue;
-    const bool uncorrected = row.errors.find("ecc_uncorrected") != std::string::npos;
-    remarks.push_back({row.rank, row.held_back, row.errors, uncorrected});
+    const bool broken =
+        row.errors.find("ecc_uncorrected") != std::string::npos || row.errors.find(remap_failed) != std::string::npos;
+    remarks.push_back({row.rank, row.held_back, row.errors, broken});
   }
   return remarks;
 }

@@ -17,9 +17,10 @@ namespace rackproof::results {
 /// What is worth telling of the device of one rank, in words; empty texts: nothing.
 struct TelemetryRemark {
   std::size_t rank = 0;
-  std::string held_back;     ///< "power_cap 80 %": by what its clock was, and in which share of the readings
-  std::string errors;        ///< "ecc_corrected +3, remapped_rows +1": counted in the run
-  bool uncorrected = false;  ///< errors of its memory that were not corrected are among them
+  std::string held_back;  ///< "power_cap 80 %": by what its clock was, and in which share of the readings
+  /// "ecc_corrected +3, row_remap_pending (reset it)": counted in the run, and what its memory is in
+  std::string errors;
+  bool broken = false;  ///< errors of its memory that cannot be corrected are among them
 };
 /// Of the ranks of which there is something to tell.
 [[nodiscard]] std::vector<TelemetryRemark> telemetry_remarks(const ResultFile& file);

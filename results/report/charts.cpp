@@ -47,6 +47,14 @@ std::string set_margins(int width, int height, const ChartMargins& margins) {
       1.0 - static_cast<double>(margins.top) / height, static_cast<double>(margins.bottom) / height);
 }
 
+int label_pixels(std::span<const std::string> labels) {
+  // DejaVu Sans, the widest of the fonts that a page may get, at 12 pixels: digits and most letters 7.6, m and w more.
+  constexpr double pixels_a_column = 7.8;
+  std::size_t columns = 0;
+  for (const std::string& label : labels) columns = std::max(columns, display_width(label));
+  return static_cast<int>(pixels_a_column * static_cast<double>(columns)) + 16;
+}
+
 std::string data_block(std::string_view name, std::span<const std::vector<double>> rows) {
   std::string out = fmt::format("${} << EOD\n", name);
   for (const std::vector<double>& row : rows) {

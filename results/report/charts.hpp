@@ -33,6 +33,9 @@ struct ChartMargins {
 };
 [[nodiscard]] std::string set_margins(int width, int height, const ChartMargins& margins);
 
+/// Pixels that the longest of these labels takes beside an axis, in the font of the charts.
+[[nodiscard]] int label_pixels(std::span<const std::string> labels);
+
 /// "$name << EOD ...": a row a line; values that are not finite are written as NaN, which gnuplot leaves out.
 [[nodiscard]] std::string data_block(std::string_view name, std::span<const std::vector<double>> rows);
 
@@ -42,7 +45,8 @@ struct ChartMargins {
 /// What ink means what, beside a chart. Texts are plain.
 [[nodiscard]] std::string legend(const std::vector<std::pair<Ink, std::string>>& entries);
 
-/// A chart with its caption (HTML) and legend (HTML, or empty). kind: a class of the style sheet, "wide" or "small".
+/// A chart with its caption (HTML) and legend (HTML, or empty). kind: classes of the style sheet: "wide", "medium" or
+/// "small"; "cells" for rectangles that touch.
 [[nodiscard]] std::string figure(std::string_view kind, const std::string& caption, const std::string& chart,
                                  const std::string& below = {});
 

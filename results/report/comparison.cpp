@@ -97,11 +97,13 @@ std::string draw_forest(const std::vector<const ComparedCase*>& rows, ChartSheet
   const ForestRange range = range_of_rows(rows);
   std::vector<std::vector<double>> margins;
   std::vector<std::vector<double>> points;
+  std::vector<std::string> names;
   std::string labels;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const ComparedCase& one = *rows[i];
     const double y = static_cast<double>(i) + 0.5;
-    labels += fmt::format("{}{} {}", i == 0 ? "" : ", ", charts.label(shortened(one.name, 44)), y);
+    names.push_back(shortened(one.name, 44));
+    labels += fmt::format("{}{} {}", i == 0 ? "" : ", ", charts.label(names.back()), y);
     margins.push_back(
         {range.within(longer(1.0 / (1.0 + one.margin))), range.within(longer(1.0 + one.margin)), y - 0.5, y + 0.5});
     // Too few launches have no interval: the mark stands alone.
@@ -111,7 +113,7 @@ std::string draw_forest(const std::vector<const ComparedCase*>& rows, ChartSheet
                       known ? range.within(longer(one.verdict.high)) : ratio,
                       static_cast<double>(colour_number(ink_of(one.call)))});
   }
-  std::string script = set_margins(width, height, {290, 24, 6, 46});
+  std::string script = set_margins(width, height, {label_pixels(names), 24, 6, 46});
   script += linear_axis('x', range.low, range.high, 10);
   script += fmt::format("set yrange [{}:0]\nset ytics ({}) scale 0\nunset grid\nset grid xtics\n", rows.size(), labels);
   script += fmt::format("set arrow from 0, graph 0 to 0, graph 1 nohead linewidth 1 linecolor {} back\n",

@@ -121,7 +121,7 @@ std::string draw_pairs(const LinkSeries& series, ChartSheet& charts) {
   std::string below;
   if (rows.width > 1)
     below = fmt::format("<p class=\"note\">A cell is the slowest of {0} x {0} ranks.</p>", rows.width);
-  return figure("medium", caption,
+  return figure("medium cells", caption,
                 charts.add(width, height, fmt::format("Matrix of pairs, {}", name_of_series(series)),
                            script + heat_map(levels_of(series, rows, medians))),
                 below);

@@ -80,17 +80,18 @@ std::string draw_ranks(const std::vector<RankRow>& rows, std::size_t ranks, std:
                        ChartSheet& charts) {
   constexpr int cell = 16;
   constexpr int pixels = 1000;
-  constexpr int label_pixels = 250;
   const int height = static_cast<int>(rows.size()) * cell + 60;
   std::vector<std::vector<int>> levels;
+  std::vector<std::string> names;
   std::string labels;
   for (const RankRow& row : rows) {
-    labels += fmt::format("{}{} {}", labels.empty() ? "" : ", ", charts.label(shortened(row.which->name, 36)),
+    names.push_back(shortened(row.which->name, 36));
+    labels += fmt::format("{}{} {}", labels.empty() ? "" : ", ", charts.label(names.back()),
                           static_cast<double>(levels.size()) + 0.5);
     levels.push_back(levels_of(row, width, step));
   }
   const std::size_t columns = levels.front().size();
-  std::string script = set_margins(pixels, height, {label_pixels, 12, 6, 50});
+  std::string script = set_margins(pixels, height, {label_pixels(names), 12, 6, 50});
   script += fmt::format("set border 0\nunset grid\nset yrange [{}:0]\nset ytics ({}) scale 0\n", rows.size(), labels);
   const double tick = std::max(1.0, nice_step(static_cast<double>(columns), 12));
   std::string ticks;
@@ -171,7 +172,7 @@ std::string rank_section(const ReportData& data, ChartSheet& charts) {
   if (width > 1) text += fmt::format(" A column is {} ranks, and shows the slowest of them.", width);
   if (rows.size() < all) text += fmt::format(" The {} cases with the largest deviations of {}.", rows.size(), all);
   if (!data.same_ranks) text += " The launches had different machines: these are the ranks of the last one.";
-  return figure("wide", html_text(text, 1000), draw_ranks(rows, header.ranks.size(), width, step, charts),
+  return figure("wide cells", html_text(text, 1000), draw_ranks(rows, header.ranks.size(), width, step, charts),
                 heat_legend(step, "faster", "slower")) +
          table;
 }

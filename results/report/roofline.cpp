@@ -197,8 +197,9 @@ std::string roofline_section(const ReportData& data, ChartSheet& charts) {
         fmt::format(", the slope is {} {} GB/s",
                     roofline.bandwidth_is_of_copy ? "what the device's own copy reached," : "the memory's bandwidth,",
                     format_number(roofline.bandwidth / 1e9));
+    text += ". A mark above the slope had its data in a cache";
   }
-  text += ". A mark above the slope had its data in a cache.";
+  text += ".";
   return figure("wide", html_text(text, 1000), draw_roofline(roofline, charts), roofline_legend(roofline));
 }
 

@@ -191,11 +191,13 @@ std::string draw_steps(const std::vector<ExplainedStep>& steps, ChartSheet& char
   constexpr int bar = 26;
   const int height = static_cast<int>(steps.size()) * bar + 56;
   std::vector<std::vector<double>> rows;
+  std::vector<std::string> names;
   std::string labels;
   double largest = 100.0;
   for (std::size_t s = 0; s < steps.size(); ++s) {
     const double y = static_cast<double>(s) + 0.5;
-    labels += fmt::format("{}{} {}", s == 0 ? "" : ", ", charts.label(shortened(steps[s].which->name, 44)), y);
+    names.push_back(shortened(steps[s].which->name, 44));
+    labels += fmt::format("{}{} {}", s == 0 ? "" : ", ", charts.label(names.back()), y);
     double at = 0.0;
     const auto add = [&](double seconds, Ink ink) {
       const double end = at + 100.0 * seconds / steps[s].time;
@@ -208,7 +210,7 @@ std::string draw_steps(const std::vector<ExplainedStep>& steps, ChartSheet& char
     largest = std::max(largest, at);
     if (at < 100.0) add(steps[s].time * (100.0 - at) / 100.0, Ink::grid);
   }
-  std::string script = set_margins(width, height, {290, 20, 6, 44});
+  std::string script = set_margins(width, height, {label_pixels(names), 20, 6, 44});
   script += linear_axis('x', 0.0, largest, 10);
   script +=
       fmt::format("set yrange [{}:0]\nset ytics ({}) scale 0\nunset grid\nset grid xtics\n", steps.size(), labels);

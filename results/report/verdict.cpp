@@ -158,17 +158,9 @@ std::string limit_table(const Acceptance& acceptance, const LimitSet& set) {
          "</dl></details>\n";
 }
 
-std::string peer_lines(const Acceptance& acceptance) {
+std::string list_of_peers(const Acceptance& acceptance) {
   std::string out;
-  for (const PeerReport& peers : acceptance.peers) {
-    const std::string what =
-        fmt::format("{} x {}{}", peers.devices, peers.device_name,
-                    acceptance.attempts.size() > 1 ? fmt::format(", attempt {}", peers.attempt + 1) : std::string{});
-    out += peers.reason.empty()
-               ? fmt::format("<li>{}: compared over {} case{}; what is less than {} % slow is not seen</li>",
-                             html_text(what), peers.cases, peers.cases == 1 ? "" : "s", percent_text(peers.least))
-               : fmt::format("<li>{}: not compared, {}</li>", html_text(what), html_text(peers.reason));
-  }
+  for (const std::string& line : peer_lines(acceptance)) out += "<li>" + html_text(line, 600) + "</li>";
   return out.empty() ? out : "<h3>Peers</h3><ul>" + out + "</ul>\n";
 }
 
@@ -255,7 +247,7 @@ std::string limit_section(const ReportJudgement& judgement) {
         "smallest slowdown beyond the limit that these samples show. False alarm: that any part fails where all are "
         "exactly at the limit.</p>\n";
   }
-  return out + peer_lines(*judgement.acceptance);
+  return out + list_of_peers(*judgement.acceptance);
 }
 
 }  // namespace rackproof::results

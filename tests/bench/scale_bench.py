@@ -31,7 +31,9 @@ def parse_arguments():
     parser.add_argument("--room", type=int, default=0, help="for samples, as --max-samples of a run (default: no more)")
     parser.add_argument("--ticks", type=int, default=0, help="of telemetry (default: none)")
     parser.add_argument("--folder", help="where the files go (default: a temporary folder)")
-    parser.add_argument("--commands", default="compare,report,show", help="default: %(default)s")
+    parser.add_argument("--commands", default="compare,report,show",
+                        help="of compare, report, show, accept, make-limits, limits (accept with the limits that make-limits "
+                             "made); default: %(default)s")
     parser.add_argument("--cold", action="store_true", help="drop the files from the page cache before each command")
     return parser.parse_args()
 
@@ -61,6 +63,8 @@ def commands_of(arguments, folder, base, new):
         "report": [rackproof, "report", base, new, "-o", str(folder / "report.html")],
         "show": [rackproof, "show", new],
         "accept": [rackproof, "accept", new],
+        "make-limits": [rackproof, "accept", base, "--make-limits", str(folder / "limits.toml")],
+        "limits": [rackproof, "accept", new, "--limits", str(folder / "limits.toml")],  # behind make-limits
     }
     for name in arguments.commands.split(","):
         if name not in known:

@@ -1,5 +1,6 @@
 """`launch/ab.sh`: launches of two builds by turns, kept in a folder, continued where they were, and compared."""
 
+import os
 import re
 import signal
 import subprocess
@@ -42,23 +43,76 @@ class Ab(cli.TestCase):
         other = self.ab(*builds, *options[:-1], 6, "--env-b", "RACKPROOF_AB_TEST=1", *TINY)
         self.assertIn("holds another comparison", other.stderr)
 
-    def test_a_launch_that_a_signal_ended_is_taken_again(self):
-        long = ("-n", 1, "--ranks", 2, "--folder", "x", "--seed", 5, "--", "--benchmark_filter=^allreduce/f32/(8B|1KiB)/out",
-                "--precision", "0.001%", "--max-samples", "1000000", "--time-budget", "3s")
-        with subprocess.Popen([AB, cli.RACKPROOF, cli.RACKPROOF, *map(str, long)], cwd=self.folder, env=cli.environment(),
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            part = self.folder / "x"
-            deadline = time.monotonic() + 60
-            while not list(part.glob("*.h5.part")) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            process.send_signal(signal.SIGTERM)
-            _, stderr = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 75, stderr)
-        self.assertIn("goes on with launch", stderr)
-        self.assertEqual(list(part.glob("*.h5")), [], stderr)
-        again = self.ab(cli.RACKPROOF, cli.RACKPROOF, *long)
+    def sessions(self, folder):
+        """Of the processes that have the folder on their command line: a launch has a session of its own."""
+        found = set()
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                command = Path(f"/proc/{entry}/cmdline").read_bytes()
+                if str(folder).encode() in command and str(AB).encode() not in command:
+                    found.add(os.getsid(int(entry)))
+            except OSError:
+                continue
+        return found
+
+    def assert_ends(self, session):
+        deadline = time.monotonic() + 30
+        while cli.processes_of(session) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertEqual(cli.processes_of(session), {})
+
+    def test_signals_end_the_launch_and_keep_what_is_finished(self):
+        folder = self.folder / "x"
+        long = ("--ranks", 2, "--folder", folder, "--seed", 5, "--margin", "2%", "--",
+                "--benchmark_filter=^allreduce/f32/(8B|1KiB)/out", "--precision", "0.001%", "--max-samples", "1000000",
+                "--time-budget", "3s")
+
+        def interrupted(interrupt, launches=1):
+            """Exit code and stderr of a call whose first launch is interrupted; nothing of that is left running."""
+            known = set(folder.glob("*.h5"))
+            with subprocess.Popen([AB, cli.RACKPROOF, cli.RACKPROOF, "-n", str(launches), *map(str, long)], cwd=self.folder,
+                                  env=cli.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  text=True) as process:
+                deadline = time.monotonic() + 60
+                while not list(folder.glob("*.h5.part")) and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                (session,) = self.sessions(folder)
+                self.assertGreater(len(cli.processes_of(session)), 2, "mpirun and its ranks")
+                interrupt(process, session)
+                _, stderr = process.communicate(timeout=60)
+            self.assertEqual(set(folder.glob("*.h5")), known, stderr)
+            self.assert_ends(session)
+            return process.returncode, stderr
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            code, stderr = interrupted(lambda process, _, number=number: process.send_signal(number))
+            self.assertEqual(code, 75, stderr)
+            self.assertIn("goes on with launch", stderr)
+            self.assertRegex(stderr, r"finished launches are in '.*/x': 0 of A, 0 of B\n")
+            self.assertNotIn("to compare them", stderr)
+            self.assertEqual(list(folder.glob("*.part*")), [], stderr)
+
+        # Whose launcher is killed: its ranks go with it.
+        def kill_launcher(_, session):
+            os.kill(session, signal.SIGKILL)
+        code, stderr = interrupted(kill_launcher)
+        self.assertEqual(code, 128 + signal.SIGKILL, stderr)
+        self.assertIn(f"ended with {128 + signal.SIGKILL}", stderr)
+
+        again = self.ab(cli.RACKPROOF, cli.RACKPROOF, "-n", 1, *long)
         self.assertEqual(sorted(self.launched(again)), [("1", "A"), ("1", "B")], again.stderr)
         self.assertEqual(again.returncode, 4, again.stderr)
+
+        # With launches of both, it says how to compare them; that is a command.
+        code, stderr = interrupted(lambda process, _: process.send_signal(signal.SIGTERM), launches=2)
+        self.assertEqual(code, 75, stderr)
+        self.assertRegex(stderr, r"finished launches are in '.*/x': 1 of A, 1 of B\n")
+        command = re.search(r"to compare them: (.*)\n", stderr).group(1)
+        compared = subprocess.run(["bash", "-c", command], cwd=self.folder, env=cli.environment(), capture_output=True,
+                                  text=True, timeout=60, check=False)
+        self.assertEqual(compared.returncode, 4, compared.stderr)
+        self.assertIn("base  1 launch: ", compared.stdout)
+        self.assertIn("2 inconclusive of 2 cases", compared.stdout)
 
     def test_a_run_that_fails_ends_it(self):
         result = self.ab(cli.RACKPROOF, cli.RACKPROOF, "-n", 1, "--ranks", 2, "--", "--suite", "nothing")

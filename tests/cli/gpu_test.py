@@ -72,6 +72,19 @@ class TestCase(cli.TestCase):
         return [name for name, status in self.statuses().items() if status == "passed"]
 
 
+    def measure_on(self, hosts, ranks_a_host, *arguments, **variables):
+        """On this machine, under several names."""
+        env = {**fake(gpus=f"{ranks_a_host}xGB200"), **variables}
+        exports = [part for name in (*env, "OMP_NUM_THREADS") for part in ("-x", name)]
+        places = ",".join(f"{host}:{ranks_a_host}" for host in hosts)
+        # Ranks of the same machine must not spin, which MPI does not know here.
+        command = [*cli.MPIEXEC, "--mca", "plm_rsh_agent", str(Path(__file__).parent / "agent.sh"), "--mca",
+                   "mpi_yield_when_idle", "1", *exports, "--host", places, "-n", str(ranks_a_host * len(hosts)),
+                   str(cli.RACKPROOF), "run", "--device", "cuda", *arguments, "--out", str(self.folder / "x.h5")]
+        return subprocess.run(command, env=cli.environment(env), capture_output=True, text=True, timeout=300,
+                              errors="replace", check=False)
+
+
 class EverySuite(TestCase):
     def check(self, result, ranks, hosts):
         import h5py
@@ -130,17 +143,6 @@ class EverySuite(TestCase):
         self.check(result, 8, hosts)
         self.assertRegex(result.stdout, r"4 nodes \(node0, node1, node2, node3\)")
         self.assertRegex(result.stdout, r"8 B one-way: (?!not judged: too few)")
-
-    def measure_on(self, hosts, ranks_a_host, *arguments):
-        env = fake(gpus=f"{ranks_a_host}xGB200")
-        exports = [part for name in (*env, "OMP_NUM_THREADS") for part in ("-x", name)]
-        places = ",".join(f"{host}:{ranks_a_host}" for host in hosts)
-        # Ranks of the same machine must not spin, which MPI does not know here.
-        command = [*cli.MPIEXEC, "--mca", "plm_rsh_agent", str(Path(__file__).parent / "agent.sh"), "--mca",
-                   "mpi_yield_when_idle", "1", *exports, "--host", places, "-n", str(ranks_a_host * len(hosts)),
-                   str(cli.RACKPROOF), "run", "--device", "cuda", *arguments, "--out", str(self.folder / "x.h5")]
-        return subprocess.run(command, env=cli.environment(env), capture_output=True, text=True, timeout=300,
-                              errors="replace", check=False)
 
 
 class Refused(TestCase):
@@ -329,6 +331,14 @@ class Faults(TestCase):
         self.assert_says(result, 75, "all_reduce of", "number", re.escape(socket.gethostname()))
         self.assertGreaterEqual(len(self.finished_cases()), 1)
 
+    def test_frozen_rank_is_named_and_not_those_who_wait_for_it_elsewhere(self):
+        sums = [*self.SUMS[:5], "8B,64B,1KiB,4KiB,16KiB,64KiB", *self.SUMS[6:]]
+        result = self.measure(*sums, *self.LONG, "--hang-timeout", "2s", ranks=4,
+                              env=fake("4xH100", "freeze@all_reduce=300@rank=1"), timeout=60)
+        self.assert_says(result, 75, "the run hangs", "1 of 4 ranks behind")
+        self.assert_says(result, 75, *self.part_of(1), r"stopped \(T\)", "allreduce/f32/")
+        self.assertGreaterEqual(len(self.finished_cases()), 1)
+
     def test_wrong_sum_names_the_rank(self):
         result = self.measure(*self.SUMS, "--max-samples", "5", "--time-budget", "5s",
                               env=fake("2xH100", "wrong_sum@rank=1"))
@@ -359,6 +369,16 @@ class Faults(TestCase):
             self.assertEqual(throttle[0, 0], 0)
             self.assertLess(file["telemetry/clock"][1, 0], file["telemetry/clock"][0, 0])
 
+    def test_memory_row_that_could_not_be_replaced_fails_the_gpu_whenever_that_was(self):
+        result = self.measure(*self.PRODUCTS, "--max-samples", "5", "--time-budget", "2s",
+                              env=fake("2xH100", "row_remap=1:failed"))
+        self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
+        row = [line for line in result.stdout.splitlines() if re.match(r" +1  .*cuda:1", line)]
+        self.assertRegex("".join(row), r"row_remap_failed \(replace it\)")
+        verdict = cli.run("accept", self.folder / "x.h5", "--allow-fake")
+        self.assertEqual(verdict.returncode, 3, verdict.stderr + verdict.stdout)
+        self.assertRegex(" ".join(verdict.stdout.split()), r"FAIL device .*cuda:1 .*row_remap_failed \(replace it\)")
+
     def test_slow_gpu_shows_in_its_own_times(self):
         import h5py
         result = self.measure(*self.PRODUCTS, "--max-samples", "10", "--time-budget", "20s",
@@ -367,6 +387,23 @@ class Faults(TestCase):
         with h5py.File(self.folder / "x.h5") as file:
             medians = [sorted(file["suites/gemm/time"][0, rank, :5])[2] for rank in (0, 1)]
         self.assertGreater(medians[1], 3 * medians[0])
+
+    @unittest.skipUnless(IS_OPEN_MPI and CAN_NAME_HOSTS, "needs Open MPI's mpirun, and root to name hosts")
+    def test_slow_and_throttled_gpu_among_its_peers_is_named_by_accept(self):
+        hosts = ["node0", "node1", "node2"]
+        result = self.measure_on(hosts, 2, *self.PRODUCTS, "--max-samples", "30", "--time-budget", "4s",
+                                 RACKPROOF_FAKE_TIMES="1",
+                                 RACKPROOF_FAKE_FAULTS="slow_rank=3:0.6,throttle=3:power,row_remap=2:pending")
+        self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
+        verdict = cli.run("accept", self.folder / "x.h5", "--allow-fake")
+        self.assertEqual(verdict.returncode, 3, verdict.stderr + verdict.stdout)
+        said = " ".join(verdict.stdout.split())
+        uuid, serial = identity(1, "node1")
+        self.assertRegex(said, rf"FAIL device node1 cuda:1 NVIDIA GB200 \[fake\], serial {serial}, uuid {uuid}")
+        self.assertRegex(said, r"takes 6[4-9]\.\d % longer than the median of 6 devices")
+        self.assertIn("clocks of 1 device were held back; the first is node1 cuda:1: power_cap 100 %", said)
+        self.assertIn("1 device told of errors; the first is node1 cuda:0: row_remap_pending (reset it)", said)
+        self.assertIn("6 devices: 1 FAIL, 5 PASS", said)
 
     @unittest.skipUnless(IS_OPEN_MPI, "needs a launcher that can let the others live")
     def test_killed_peer_is_noticed_by_the_others(self):
@@ -377,6 +414,7 @@ class Faults(TestCase):
         result = subprocess.run(command, env=cli.environment(fake("2xH100", "die@all_reduce=150@rank=1")),
                                 capture_output=True, text=True, timeout=100, errors="replace", check=False)
         self.assert_says(result, 0, "all_reduce of", "remote process exited", *self.part_of(0))
+        self.assert_says(result, 0, *self.part_of(1), "gone", "allreduce/f32/")
         self.assertIn("ended with 75", result.stdout)
         self.assertIn("ended with 137", result.stdout)
         self.assertGreaterEqual(len(self.finished_cases()), 1)

@@ -312,12 +312,18 @@ condition = "none"
                       "links.toml");
 }
 
-TEST_F(Accept, a_limit_on_links_judges_pairs_of_a_few_samples_by_the_spread_of_all) {
-  Rack rack = launch(1);
+/// Every pair has met, three times.
+Rack few_meetings() {
+  Rack rack;
+  rack.launch = 1;
   rack.with_links = true;
   rack.samples = 3;
+  return rack;
+}
+
+TEST_F(Accept, a_limit_on_links_judges_pairs_of_a_few_samples_by_the_spread_of_all) {
   const LimitSet limits = link_limits();
-  const Acceptance good = accept(write({rack}), {}, &limits, options);
+  const Acceptance good = accept(write({few_meetings()}), {}, &limits, options);
   EXPECT_EQ(good.limit_reports.front().verdict, Verdict::pass) << acceptance_text(good, &limits);
   EXPECT_EQ(good.limit_reports.front().judged, 120U);
   EXPECT_EQ(good.links[Verdict::pass], 120U);
@@ -326,9 +332,7 @@ TEST_F(Accept, a_limit_on_links_judges_pairs_of_a_few_samples_by_the_spread_of_a
 }
 
 TEST_F(Accept, a_slow_pair_of_a_few_samples_fails_its_limit) {
-  Rack rack = launch(1);
-  rack.with_links = true;
-  rack.samples = 3;
+  Rack rack = few_meetings();
   rack.slow_pair = [](int a, int b) { return std::minmax(a, b) == std::minmax(2, 7) ? 1.4 : 1.0; };
   const LimitSet limits = link_limits();
   const Acceptance bad = accept(write({rack}), {}, &limits, options);
@@ -466,21 +470,17 @@ TEST_F(Accept, a_case_that_was_not_run_is_no_pass) {
 
 TEST_F(Accept, a_baseline_finds_a_device_that_has_become_slower) {
   with_limits = false;
-  Rack now = launch(9);
-  now.slow = [](int rank, int) { return rank == 4 ? 1.15 : 1.0; };
-  // Alone of its peers it would not stand out.
-  now.nodes = 1;
-  now.devices_a_node = 5;
-  std::vector<Rack> good{launch(1), launch(2), launch(3)};
-  for (Rack& rack : good) {
+  // Alone of its peers it would not stand out: one device has always been slow.
+  const auto five_devices = [](unsigned number, double fifth) {
+    Rack rack = launch(number);
     rack.nodes = 1;
     rack.devices_a_node = 5;
-    rack.slow = [](int rank, int) { return rank == 0 ? 1.2 : 1.0; };  // has always been
-  }
-  Rack slow_first = now;
-  slow_first.slow = [](int rank, int) { return rank == 4 ? 1.15 : rank == 0 ? 1.2 : 1.0; };
+    rack.slow = [fifth](int rank, int) { return rank == 4 ? fifth : rank == 0 ? 1.2 : 1.0; };
+    return rack;
+  };
   options.floor = 0.08;
-  const Acceptance acceptance = judge({slow_first}, good);
+  const Acceptance acceptance =
+      judge({five_devices(9, 1.15)}, {five_devices(1, 1.0), five_devices(2, 1.0), five_devices(3, 1.0)});
   ASSERT_THAT(names(acceptance.at_fault()), Contains("node-0 cuda:4"));
   EXPECT_THAT(names(acceptance.at_fault()), Not(Contains("node-0 cuda:0")));
   EXPECT_THAT(evidence(*acceptance.at_fault().front()), HasSubstr("baseline: gemm/"));
@@ -753,6 +753,14 @@ TEST_F(Accept, one_line_tells_of_the_peers_of_attempts_that_are_alike) {
   const std::string text = acceptance_text(judge({launch(1), launch(2), wild}), nullptr);
   EXPECT_THAT(text, AllOf(HasSubstr("peers      attempts 1 and 2: 16 x Example GPU: compared"),
                           HasSubstr("peers      attempt 3: 16 x Example GPU: not compared")));
+}
+
+TEST_F(Accept, attempts_in_a_row_are_told_from_the_first_to_the_last) {
+  Rack wild = launch(4);
+  wild.slow = [](int rank, int) { return rank % 2 == 0 ? 1.0 : 1000.0; };
+  EXPECT_THAT(peer_lines(judge({launch(1), launch(2), launch(3), wild, launch(5), launch(6)})),
+              ElementsAre(StartsWith("attempts 1 to 3, 5 and 6: 16 x Example GPU: compared"),
+                          StartsWith("attempt 4: 16 x Example GPU: not compared")));
 }
 
 TEST_F(Accept, text_of_a_limits_file_cannot_write_to_the_terminal) {

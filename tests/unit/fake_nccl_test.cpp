@@ -282,8 +282,11 @@ TEST_F(FakeNccl, short_types_round_each_partial_sum) {
       ncclDataType_t type;
       std::uint16_t large, one;
     };
-    for (const Element& e : {Element{ncclBfloat16, 0x4380, 0x3f80}, Element{ncclFloat16, 0x6800, 0x3c00},
-                             Element{ncclFloat8e4m3, 0x58, 0x38}, Element{ncclFloat8e5m2, 0x48, 0x3c}}) {
+    std::vector<Element> elements{{ncclBfloat16, 0x4380, 0x3f80}, {ncclFloat16, 0x6800, 0x3c00}};
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 24, 3)
+    elements.insert(elements.end(), {{ncclFloat8e4m3, 0x58, 0x38}, {ncclFloat8e5m2, 0x48, 0x3c}});
+#endif
+    for (const Element& e : elements) {
       std::uint16_t* data = self.buffer(std::vector<std::uint16_t>{self.rank == 0 ? e.large : e.one});
       self.ok(self.nccl.all_reduce(data, data, 1, e.type, ncclSum, self.comm, self.stream), "ncclAllReduce");
       require(self.content(data, 1).front() == e.large, "type " + std::to_string(e.type));

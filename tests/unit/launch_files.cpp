@@ -4,15 +4,20 @@
 //   slow-01.h5 ... slow-10.h5     label blas=blis, another library; gemm/f32 takes 3 % more, allreduce/f32/8B 3 % less
 //   device-01.h5 ... device-10.h5 rank 2 takes 5 % more in gemm
 //   bad-01.h5 ... bad-04.h5       allreduce/f32/1MiB is not there, gemm/f64 fails in one, gemm/f32 is other work
+//   rack-1.h5 ... rack-3.h5       GPUs of a synthetic rack of 5 nodes x 2 ranks (tests/bench/synthetic_run.hpp): rank 7
+//                                 takes 10 % more in gemm, and so do messages from and to node 1, every pair of which
+//                                 has met; nothing else differs by 1 %; telemetry
 //   ranks.h5, fake.h5             three ranks; a fake device
 //   broken.h5.part                an unfinished one
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <string>
 
+#include "tests/bench/synthetic_run.hpp"
 #include "tests/unit/launch_fixture.hpp"
 
 namespace {
@@ -30,7 +35,22 @@ LaunchPlan bad_launch(int i) {
   return plan;
 }
 
+SyntheticOptions rack_launch(int i) {
+  SyntheticOptions options;
+  options.ranks = 10;
+  options.ranks_per_node = 2;
+  options.cases = 45;  // of which 9 rounds: all pairs
+  options.ticks = 40;
+  options.launch = static_cast<std::uint64_t>(i);
+  options.noise = 0.001;
+  options.device_spread = 0.0;
+  options.slow_rank = 7;
+  options.slow_node = 1;
+  return options;
+}
+
 void write_all(const std::filesystem::path& folder) {
+  for (int i = 1; i <= 3; ++i) write_synthetic(folder / fmt::format("rack-{}.h5", i), rack_launch(i));
   for (int i = 1; i <= 10; ++i) {
     const auto name = [&](const char* side) { return folder / fmt::format("{}-{:02d}.h5", side, i); };
     write_launch(name("base"), {i, launch_header()});

@@ -55,6 +55,20 @@ TEST(LinksSuite, quick_has_a_case_a_round_for_latency_and_for_bandwidth) {
   EXPECT_EQ(count(make_links_suite()->cases(options(), platform(512, 1)), "links/8B/one-way/round-"), 27U);
 }
 
+TEST(LinksSuite, a_link_may_be_looked_at_more_closely_than_is_usual_and_not_less) {
+  for (const char* floor : {"11%", "0%", "5", "close"}) {
+    Options wrong = options();
+    wrong.values["link-floor"] = floor;
+    try {
+      (void)make_links_suite()->cases(wrong, platform(4, 1));
+      ADD_FAILURE() << floor;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.exit_code(), ExitCode::usage);
+      EXPECT_THAT(error.what(), HasSubstr("--link-floor"));
+    }
+  }
+}
+
 TEST(LinksSuite, on_gpus_all_ranks_meet_and_copies_are_of_pinned_and_pageable_memory) {
   Platform gpus = platform(4, 2);
   EXPECT_EQ(count(make_links_suite()->cases(options(), gpus), "links/8B/one-way/round-"), 12U)

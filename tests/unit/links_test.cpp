@@ -92,6 +92,7 @@ class Links : public ::testing::Test {
     std::filesystem::remove(path);
     RunHeader head = header();
     if (!machines.empty()) head.provenance["machines"] = machines;
+    if (!configuration.empty()) head.provenance["configuration"] = configuration;
     for (RankHeader& rank : head.ranks) rank.node_index = one_node ? 0 : rank.node_index;
     Writer writer(path, head);
     const auto rounds = round_robin(nodes);
@@ -127,7 +128,8 @@ class Links : public ::testing::Test {
 
   TemporaryFolder folder;
   double noise_scale = 0.01;
-  std::string machines;   ///< of the provenance, as JSON
+  std::string machines;  ///< of the provenance, as JSON
+  std::string configuration;
   bool one_node = false;  ///< all ranks on the first
   std::function<bool(int, int)> wrong_data = [](int, int) { return false; };
   double wrong_error = 2.0;  ///< of the lower of the two ranks
@@ -203,6 +205,20 @@ TEST_F(Links, a_link_that_delivers_wrong_data_is_named_and_takes_no_other_pair_w
                                 "delivered wrong data in 1 of 1 meetings"));
     EXPECT_THAT(text, Not(HasSubstr("stands out")));
   }
+}
+
+TEST_F(Links, a_run_may_look_closer_than_is_usual_and_no_file_less_close) {
+  noise_scale = 0.001;
+  const auto slow_by = [this](double factor, const std::string& floor) {
+    configuration = floor.empty() ? "" : R"({"suite_options": {"link-floor": ")" + floor + R"("}})";
+    const Fault fault = [factor](int a, int b) { return std::minmax(a, b) == std::minmax(3, 7) ? factor : 1.0; };
+    return verdict(write(fault, true, fault));
+  };
+  const std::string named = "link node-3 (rank 3, cuda:0, serial SN-3) <-> node-7";
+  EXPECT_THAT(slow_by(1.08, ""), Not(HasSubstr(named)));
+  EXPECT_THAT(slow_by(1.08, "5%"), HasSubstr(named));
+  EXPECT_THAT(slow_by(1.30, "50%"), HasSubstr(named));
+  EXPECT_THAT(slow_by(1.30, "nonsense"), HasSubstr(named));
 }
 
 TEST_F(Links, wrong_data_hides_no_slow_link) {

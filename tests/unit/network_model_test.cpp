@@ -29,8 +29,8 @@ double switched(double bytes) { return bytes < 40e3 ? straight(bytes) : 12e-6 + 
 bool holds(const Interval& interval, double value) { return interval.low <= value && value <= interval.high; }
 
 const std::vector<double> no_times{
-    0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), 5e-324, 1e-12,
-    1e6, 1e308};
+    0.0,    -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), 5e-324, 0.99e-12,
+    1.01e6, 1e308};
 
 /// How often, of `seeds`, something holds.
 template <typename Test>

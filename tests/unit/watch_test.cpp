@@ -151,6 +151,11 @@ TEST(ReportLines, accuse_nobody_where_all_are_equally_far) {
   EXPECT_THAT(lines, Not(Contains(HasSubstr("behind"))));
 }
 
+TEST(ReportLines, of_a_node_that_only_waits_is_one_line) {
+  EXPECT_EQ(waiting_line({rank_at(4, 41, 17), rank_at(5, 41)}, {"gemm/f32", "allreduce/f32/8B"}).substr(0, 74),
+            "  node2, rank 4 and 1 more, cannot go on: in allreduce/f32/8B (case 2 of 2");
+}
+
 TEST(ReportLines, of_a_thousand_ranks_tell_a_few) {
   std::vector<RankReport> ranks{rank_at(0, 41)};
   for (int rank = 1; rank < 1000; ++rank) ranks.push_back(rank_at(rank, 40));
@@ -288,6 +293,22 @@ TEST(NodeWatch, sees_who_moves_who_is_stopped_and_who_is_lost) {
   for (int i = 0; i < 5; ++i) lost = node.look(now++).lost;
   EXPECT_TRUE(lost);
   EXPECT_THAT(node.others(::getpid()), IsEmpty());
+}
+
+TEST(NodeWatch, tells_of_a_rank_that_cannot_go_on_because_of_others) {
+  const Board board(2);
+  const Board of_its_neighbour(2);
+  fill(board.slot(0), 4, ::getpid());
+  fill(board.slot(1), 5, ::getpid());
+  NodeWatch node(board, "node7", interval);
+  EXPECT_FALSE(node.look(0.0).asking);
+  ++of_its_neighbour.asking();
+  EXPECT_FALSE(node.look(1.0).asking);
+  ++board.asking();
+  EXPECT_TRUE(node.look(2.0).asking);
+  NodeLook unsent;
+  unsent |= node.look(3.0);
+  EXPECT_TRUE(unsent.asking);
 }
 
 TEST(NodeWatch, process_that_ends_after_its_run_is_not_lost) {

@@ -10,10 +10,12 @@
 //   bit_flip@gemm=N            one bit of the output of the Nth product, and of each after it, is wrong
 //   bit_flip_once@gemm=N       of the Nth alone
 //   throttle=RANK:WHY          NVML reports the clocks held back: power, thermal, ...
-//   die@all_reduce=N           the process is killed in that collective
-//   hang@all_reduce=N          that collective never ends; wrong_sum: a reduction's result is wrong
-//   hang@split=N               that split of a communicator never returns
-//   hang@gemm=N, hang@kernel=N that product or kernel never ends, and what destroys something of the GPU waits for it
+//   row_remap=RANK:WHAT        NVML tells of a row of memory that waits to be replaced (pending) or could not be
+//   (failed) die@all_reduce=N           the process is killed in that collective freeze@all_reduce=N        the process
+//   is stopped in that collective (SIGSTOP), as on a node that hangs hang@all_reduce=N          that collective never
+//   ends; wrong_sum: a reduction's result is wrong hang@split=N               that split of a communicator never
+//   returns hang@gemm=N, hang@kernel=N that product or kernel never ends, and what destroys something of the GPU waits
+//   for it
 // (cudaStreamQuery and cudaEventQuery are not counted: how often they are asked is a matter of speed)
 // separated by commas. "@rank=R" may follow any of them: on that rank alone. N counts from 1, on each rank.
 #pragma once
@@ -29,7 +31,7 @@ namespace rackproof::fake {
 
 struct Fault {
   std::string name;   ///< "slow_rank"
-  std::string value;  ///< what follows "=", without the rank of slow_rank and throttle: "0.8", "power"
+  std::string value;  ///< what follows "=", without the RANK: of those that have one: "0.8", "power"
   std::string where;  ///< what "@" says, rank apart: "call", "gemm", "all_reduce"; empty: always
   long at = 0;        ///< its number, from 1
   int rank = -1;      ///< -1: every rank
@@ -80,7 +82,7 @@ inline Fault parse_fault(const std::string& text) {
   const std::vector<std::string> parts = split(text, '@');
   Fault fault;
   std::tie(fault.name, fault.value) = name_and_value(parts.at(0));
-  if (fault.name == "slow_rank" || fault.name == "throttle") {
+  if (fault.name == "slow_rank" || fault.name == "throttle" || fault.name == "row_remap") {
     const std::size_t colon = fault.value.find(':');
     if (colon == std::string::npos) throw std::runtime_error("RACKPROOF_FAKE_FAULTS: no RANK:WHAT in '" + text + "'");
     fault.rank = static_cast<int>(number(fault.value.substr(0, colon), text));
@@ -101,7 +103,7 @@ inline Fault parse_fault(const std::string& text) {
 inline void check_name(const Fault& fault) {
   for (const char* known :
        {"slow_rank", "ecc", "illegal_address", "fallen_off_the_bus", "system_not_ready", "no_kernel_image",
-        "out_of_memory", "bit_flip", "bit_flip_once", "throttle", "hang", "die", "wrong_sum"}) {
+        "out_of_memory", "bit_flip", "bit_flip_once", "throttle", "row_remap", "hang", "die", "freeze", "wrong_sum"}) {
     if (fault.name == known) return;
   }
   throw std::runtime_error("RACKPROOF_FAKE_FAULTS: nobody knows the fault '" + fault.name + "'");

@@ -268,7 +268,8 @@ std::size_t extent_bytes(const Layout& layout) {
   return static_cast<std::size_t>((elements * bits_of(layout.type) + 7) / 8);
 }
 
-std::size_t scale_bytes(std::int32_t mode, [[maybe_unused]] std::int64_t outer, [[maybe_unused]] std::int64_t k) {
+std::size_t scale_bytes([[maybe_unused]] std::int32_t mode, [[maybe_unused]] std::int64_t outer,
+                        [[maybe_unused]] std::int64_t k) {
 #if CUBLAS_VERSION >= 120800
   if (mode == CUBLASLT_MATMUL_MATRIX_SCALE_VEC16_UE4M3) {
     return static_cast<std::size_t>(round_up(outer, 128) * round_up((k + 15) / 16, 4));

@@ -44,6 +44,7 @@ Planted read_planted() {
     if (fault.name == "hang" && in_sums) planted.hang_at = fault.at;
     if (fault.name == "hang" && fault.where == "split") planted.hang_at_split = fault.at;
     if (fault.name == "die" && in_sums) planted.die_at = fault.at;
+    if (fault.name == "freeze" && in_sums) planted.freeze_at = fault.at;
     if (fault.name == "wrong_sum") planted.wrong_sum = true;
   }
   return planted;
@@ -228,8 +229,11 @@ std::optional<bool> blocking_of(const ncclConfig_t* config, bool inherited) {
   return config->blocking == 1;
 }
 
-std::string name_in(const ncclConfig_t* config) {
-  return config == nullptr || config->commName == nullptr ? "" : config->commName;
+std::string name_in([[maybe_unused]] const ncclConfig_t* config) {
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 27, 3)
+  if (config != nullptr && config->commName != nullptr) return config->commName;
+#endif
+  return {};
 }
 
 /// The GPU of the calling thread, told from all others: "host 0000:18:00.0".

@@ -110,10 +110,12 @@ auto with_type(ncclDataType_t type, Visit visit) {
       return visit(double{});
     case ncclBfloat16:
       return visit(__nv_bfloat16{});
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 24, 3)
     case ncclFloat8e4m3:
       return visit(__nv_fp8_e4m3{});
     case ncclFloat8e5m2:
       return visit(__nv_fp8_e5m2{});
+#endif
     default:
       return visit(float{});
   }
@@ -130,10 +132,12 @@ int bit_to_damage(ncclDataType_t type) {
       return 9;
     case ncclBfloat16:
       return 6;
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 24, 3)
     case ncclFloat8e4m3:
       return 2;
     case ncclFloat8e5m2:
       return 1;
+#endif
     default:
       return 0;
   }
@@ -149,13 +153,13 @@ std::size_t bytes_of(ncclDataType_t type) {
 }
 
 std::string name_of(ncclDataType_t type) {
-  static constexpr std::array<const char*, ncclNumTypes> names = {"i8",  "u8",  "i32", "u32",  "i64",    "u64",
-                                                                  "f16", "f32", "f64", "bf16", "f8e4m3", "f8e5m2"};
+  static constexpr std::array<const char*, 12> names = {"i8",  "u8",  "i32", "u32",  "i64",    "u64",
+                                                        "f16", "f32", "f64", "bf16", "f8e4m3", "f8e5m2"};
   return is_type(type) ? names.at(type) : "type " + std::to_string(type);
 }
 
 const char* nccl_name_of(ncclDataType_t type) {
-  static constexpr std::array<const char*, ncclNumTypes> names = {
+  static constexpr std::array<const char*, 12> names = {
       "ncclInt8",    "ncclUint8",   "ncclInt32",   "ncclUint32",   "ncclInt64",      "ncclUint64",
       "ncclFloat16", "ncclFloat32", "ncclFloat64", "ncclBfloat16", "ncclFloat8e4m3", "ncclFloat8e5m2"};
   return names.at(static_cast<std::size_t>(type));

@@ -7,6 +7,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "tests/fakes/nccl/arithmetic.hpp"
@@ -276,6 +277,10 @@ void Communicator::run_collective(const Call& call) {
   if (call.operation == Operation::all_reduce) {
     const long number = ++*planted_.all_reduces;
     if (number == planted_.die_at) (void)::kill(::getpid(), SIGKILL);
+    if (number == planted_.freeze_at) {
+      (void)::kill(::getpid(), SIGSTOP);
+      std::this_thread::sleep_for(std::chrono::seconds(1));  // until every thread has seen it
+    }
     if (number == planted_.hang_at) return wait_for_abort();
   }
   const std::size_t blocks = std::max(blocks_to_send(call, size_), blocks_to_receive(call, size_));

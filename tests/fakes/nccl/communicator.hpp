@@ -44,6 +44,7 @@ struct Call {
 struct Planted {
   long hang_at = 0;        ///< of this process's all-reduces, counted from 1; 0: none
   long die_at = 0;         ///< the same
+  long freeze_at = 0;      ///< the same
   long hang_at_split = 0;  ///< of its calls of ncclCommSplit
   bool wrong_sum = false;
   std::shared_ptr<std::atomic<long>> all_reduces = std::make_shared<std::atomic<long>>(0);

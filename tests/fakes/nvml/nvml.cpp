@@ -75,6 +75,7 @@ class Library {
       if (one.key == fleet_.kind.key) sheet_ = one;
     }
     if (const auto fault = find_fault(own_faults(), "throttle")) reasons_ = reason_named(fault->value);
+    if (const auto fault = find_fault(own_faults(), "row_remap")) row_remap_ = fault->value;
   }
 
   struct Gpu {
@@ -103,6 +104,8 @@ class Library {
   [[nodiscard]] const Fleet& fleet() const { return fleet_; }
   [[nodiscard]] const Sheet& sheet() const { return sheet_; }
   [[nodiscard]] unsigned long long reasons() const { return reasons_; }
+  /// "pending", "failed"; empty: no row is in question.
+  [[nodiscard]] const std::string& row_remap() const { return row_remap_; }
   [[nodiscard]] bool is_gpu(const void* handle) const {
     return std::any_of(gpus_.begin(), gpus_.end(), [=](const Gpu& gpu) { return &gpu == handle; });
   }
@@ -130,6 +133,7 @@ class Library {
   Sheet sheet_ = sheets[1];
   std::vector<Gpu> gpus_;
   unsigned long long reasons_ = 0;
+  std::string row_remap_;
   std::chrono::steady_clock::time_point start_;
 };
 
@@ -300,8 +304,9 @@ int nvmlDeviceGetRemappedRows(const void* handle, unsigned* corrected, unsigned*
     *corrected = 0;
     *uncorrected = 0;
     // A row with an uncorrectable error is replaced at the next reset.
-    *pending = rackproof::fake::state_of_cuda(gpu) == rackproof::fake::cuda_ecc_uncorrectable ? 1 : 0;
-    *failed = 0;
+    const bool broken = rackproof::fake::state_of_cuda(gpu) == rackproof::fake::cuda_ecc_uncorrectable;
+    *pending = broken || library().row_remap() == "pending" ? 1 : 0;
+    *failed = library().row_remap() == "failed" ? 1 : 0;
     return success;
   });
 }
