@@ -8,8 +8,10 @@ Usage: launch/ab.sh BUILD_A BUILD_B [-n LAUNCHES] [OPTION...] [-- ARGUMENT...]
 
 Launches A and B by turns, so that what changes on the machine meanwhile meets both: pairs of launches, which of the two
 is first drawn for each pair. Every launch writes a file into the folder; at the end `rackproof compare` (of A) says what
-differs. Interrupted, it goes on where it was when called again with the same folder. BUILD is an installed prefix, a build
-folder or a binary.
+differs. BUILD is an installed prefix, a build folder or a binary.
+
+A signal (Ctrl-C) ends the launch in flight, which is taken again later, and keeps the finished ones; it says where they
+are and how to compare them. Called again with the same folder it goes on where it was.
 
   -n LAUNCHES           launches of each (default: 10); more of them later continue the same comparison
   --folder FOLDER       where the files go (default: ab)
@@ -30,7 +32,8 @@ Examples:
   launch/ab.sh build/release build/blis --folder blas -- --suite gemm --time-budget 30s
   launch/ab.sh build/release build/release --env-b OPENBLAS_CORETYPE=Haswell -- --suite gemm
 
-Exit code: of `rackproof compare` (0 no case slower, 3 a regression, 4 inconclusive), or of the run that failed.
+Exit code: of `rackproof compare` (0 no case slower, 3 a regression, 4 inconclusive), or of the run that failed; 75: stopped by a
+signal.
 TEXT
 }
 
@@ -150,39 +153,82 @@ else
 fi
 echo "ab.sh: A is ${binary[a]}, B is ${binary[b]}, $launches launches each of $ranks ranks, order by seed $seed" >&2
 
-# run_one SIDE FILE ARGUMENT...: one launch. In the background, so that a signal that only this script gets is handed on.
+# processes_of SESSION: their ids. mpirun gives its ranks process groups of their own, not sessions.
+processes_of() {
+  local stat id line
+  for stat in /proc/[0-9]*/stat; do
+    line=
+    { read -r line <"$stat"; } 2>/dev/null || continue
+    id=${stat//[!0-9]/}
+    # Behind the name, which may hold anything: state, parent, group, session.
+    read -r -a line <<<"${line##*) }"
+    [[ ${line[3]:-} == "$1" && ${line[0]} != Z ]] && echo "$id"
+  done
+  return 0
+}
+
+# end_run RUN: asks mpirun to end its ranks; 10 s later, or at a second signal, whatever is left of them is killed.
+end_run() {
+  local run=$1 tenths
+  stopped=
+  kill -TERM "$run" 2>/dev/null || true
+  for ((tenths = 0; tenths < 100; ++tenths)); do
+    if [[ -n $stopped ]] || ! kill -0 "$run" 2>/dev/null; then break; fi
+    sleep 0.1
+  done
+  stopped=yes
+}
+
+# finished_text: what there is to compare.
+finished_text() {
+  local a b
+  a=$(find "$folder" -maxdepth 1 -name 'a-*.h5' | wc -l)
+  b=$(find "$folder" -maxdepth 1 -name 'b-*.h5' | wc -l)
+  printf "ab.sh: finished launches are in '%s': %s of A, %s of B\n" "$folder" "$a" "$b"
+  if ((a > 0 && b > 0)); then
+    printf 'ab.sh: to compare them: %q compare %q/a-*.h5 --to %q/b-*.h5' "${binary[a]}" "$folder" "$folder"
+    if ((${#judging[@]} > 0)); then printf ' %q' "${judging[@]}"; fi
+    printf '\n'
+  fi
+}
+
+# run_one SIDE FILE ARGUMENT...: one launch. In the background and in a session of its own, so that a signal comes to this
+# script alone and nothing of the launch outlives it.
 run_one() {
-  local side=$1 file=$2 status=0 stopped=no launch run
+  local side=$1 file=$2 status=0 launch run id
   shift 2
   mpirun_command "${mpirun[$side]}" "$ranks" "$cores"
   local environment=("${env_a[@]}")
   [[ $side == b ]] && environment=("${env_b[@]}")
-  env "${environment[@]}" "${launch[@]}" "${binary[$side]}" run --label "side=$side" "$@" --out "$file" \
+  setsid env "${environment[@]}" "${launch[@]}" "${binary[$side]}" run --label "side=$side" "$@" --out "$file" \
     </dev/null >"$file.log" 2>&1 &
   run=$!
-  trap 'stopped=yes; kill -TERM "$run" 2>/dev/null' INT TERM HUP
-  wait "$run" || status=$?
-  while kill -0 "$run" 2>/dev/null; do # a trap ends wait, not the run
-    status=0
-    wait "$run" || status=$?
-  done
-  trap - INT TERM HUP
+  if [[ -z $stopped ]]; then wait "$run" || status=$?; fi # a trap ends wait, not the run
+  [[ -z $stopped ]] || end_run "$run"
+  for id in $(processes_of "$run"); do kill -KILL "$id" 2>/dev/null || true; done
+  # 127: waited for already.
+  if kill -0 "$run" 2>/dev/null; then wait "$run" || status=$?; fi
   # What broke off is closed with the cases that it had finished: kept, but no launch.
-  if [[ ($stopped == yes || ($status -ne 0 && $status -ne 3)) && -e $file ]]; then
+  if [[ (-n $stopped || ($status -ne 0 && $status -ne 3)) && -e $file ]]; then
     mv -f "$file" "${file%.h5}.broke-off"
   fi
-  if [[ $stopped == yes ]]; then
+  if [[ -n $stopped ]]; then
+    rm -f "$file.part" # the launch is taken again
     echo "ab.sh: stopped; the same command goes on with launch $(basename "$file" .h5)" >&2
+    finished_text >&2
     exit 75
   fi
   # A check that failed is a result like another: the comparison says so.
   if [[ $status -ne 0 && $status -ne 3 ]]; then
     tail -n 5 "$file.log" >&2
     echo "ab.sh: launch $(basename "$file" .h5) ended with $status ($file.log); the same command goes on with it" >&2
+    finished_text >&2
     exit "$status"
   fi
 }
 
+stopped=
+trap 'stopped=yes' INT TERM HUP
 files_a=()
 files_b=()
 RANDOM=$seed
@@ -199,4 +245,5 @@ for ((i = 1; i <= launches; ++i)); do
   files_a+=("$folder/a-$number.h5")
   files_b+=("$folder/b-$number.h5")
 done
+trap - INT TERM HUP
 exec "${binary[a]}" compare "${files_a[@]}" --to "${files_b[@]}" "${judging[@]}"

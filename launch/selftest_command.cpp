@@ -375,6 +375,10 @@ class Selftest {
             {static_cast<NamedPart::Kind>(part[0].get<int>()), part[1].get<std::string>(), part[2].get<bool>()});
       }
     }
+    if (ended.exit_code == static_cast<int>(ExitCode::usage) && !seen.parts) {
+      throw usage_error(fmt::format("the run of {} {} was refused: {}; see {}", fault.key, number, last_line(seen.log),
+                                    printable(program.log.string())));
+    }
     if (broke_down(seen) && !is_last) {
       fmt::print(stderr, "{:24} {:3}  {:20} broke down before it measured, exit code {}: again\n", fault.key, number,
                  printable(trial.place), seen.exit_code);

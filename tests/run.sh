@@ -13,7 +13,7 @@ tsan and fuzz, and runs every test through one ctest, whose summary comes last a
   --quick         the release build and its tests alone: no sanitizers, no MPICH, no SMPI, no login build, no
                   fuzzing
   --filter REGEX  only tests whose name matches: unit.*, mpi2.*, cli.*, style.*, asan.*, tsan.*,
-                  mpich.*, smpi.*, login.*, fuzz.*
+                  mpich.*, smpi.*, login.*, fuzz.*, rack.*
   --help
 
 Examples:
@@ -51,7 +51,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 # shellcheck source=launch/packages.sh
 source launch/packages.sh
-need_packages "$install" "${build_packages[@]}" "${test_packages[@]}"
+need_packages "$install" "${build_packages[@]}" "${test_packages[@]}" "${rack_packages[@]}"
 mapfile -t open_mpi < <(mpi_options)
 
 # build PRESET [CONFIGURE OPTION...] -- [TARGET...]

@@ -18,45 +18,22 @@ Exit code: 0, 1 something failed, 2 usage.
 TEXT
 }
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-rack=$root/launch/virtual-rack
-build=$root/build/release
-up=()
+# shellcheck source=tests/rack/rack.sh
+source "$(dirname "${BASH_SOURCE[0]}")/rack.sh"
 while [[ $# -gt 0 ]]; do
   case $1 in
     --build)
-      [[ $# -ge 2 ]] || { echo "run.sh: --build needs a folder" >&2 && exit 2; }
+      [[ $# -ge 2 ]] || refuse "--build needs a folder"
       build=$2
       shift
       ;;
     --no-install) up+=(--no-install) ;;
     --help | -h) usage && exit 0 ;;
-    *) echo "run.sh: unknown argument '$1'; see --help" >&2 && exit 2 ;;
+    *) refuse "unknown argument '$1'; see --help" ;;
   esac
   shift
 done
 build=$(readlink -m "$build")
-[[ $EUID -eq 0 ]] || { echo "run.sh: namespaces need root" >&2 && exit 2; }
-
-export RACKPROOF_RACK=test$$ OMP_NUM_THREADS=1 RACKPROOF_RANKS_PER_NODE=1 RACKPROOF_PROFILE=quick
-# Not under /tmp, which each host has of its own.
-folder=$(mktemp -d /var/tmp/rackproof-rack-test.XXXXXX)
-failures=0
-
-finish() {
-  local code=$?
-  trap - EXIT
-  "$rack" down || code=1
-  if [[ $code -ne 0 || $failures -ne 0 ]]; then
-    echo "the rack's logs and files are in $folder"
-  else
-    rm -rf "$folder"
-  fi
-  [[ $failures -eq 0 ]] || code=1
-  exit "$code"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM HUP
 
 # check WHAT COMMAND...
 check() {
@@ -83,7 +60,7 @@ surroundings() {
 }
 nothing_left() { diff "$folder/before" <(surroundings); }
 
-on_head() { timeout 300 "$rack" enter head "$@"; }
+on_head() { on head "$@"; }
 # names WHAT FILE TEXT: the program's output on the file has it.
 names() {
   local what=$1 file=$2
@@ -100,9 +77,10 @@ ends_with() {
   [[ $code -eq $wanted ]]
 }
 
+begin test
+export RACKPROOF_RANKS_PER_NODE=1 RACKPROOF_PROFILE=quick
 surroundings >"$folder/before"
-cd "$folder"
-"$rack" up --nodes 4 --link-rate 100mbit --build "$build" "${up[@]}"
+"$rack" up --nodes 4 --link-rate 100mbit --build "$folder/bin" "${up[@]}"
 small=(--suite allreduce '--benchmark_filter=f32/1KiB' --time-budget 2s)
 
 nightly=$root/launch/slurm/nightly.sbatch

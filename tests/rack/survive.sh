@@ -22,17 +22,14 @@ Exit code: 0, 1 something failed, 2 usage.
 TEXT
 }
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-rack=$root/launch/virtual-rack
-build=$root/build/release
-up=()
+# shellcheck source=tests/rack/rack.sh
+source "$(dirname "${BASH_SOURCE[0]}")/rack.sh"
 short=no
 only=.
-or_skip=no
 while [[ $# -gt 0 ]]; do
   case $1 in
     --build | --only)
-      [[ $# -ge 2 ]] || { echo "survive.sh: $1 needs a value" >&2 && exit 2; }
+      [[ $# -ge 2 ]] || refuse "$1 needs a value"
       if [[ $1 == --build ]]; then build=$2; else only=$2; fi
       shift
       ;;
@@ -40,54 +37,19 @@ while [[ $# -gt 0 ]]; do
     --or-skip) or_skip=yes ;;
     --no-install) up+=(--no-install) ;;
     --help | -h) usage && exit 0 ;;
-    *) echo "survive.sh: unknown argument '$1'; see --help" >&2 && exit 2 ;;
+    *) refuse "unknown argument '$1'; see --help" ;;
   esac
   shift
 done
 build=$(readlink -m "$build")
 
-# cannot WHY: this machine cannot have a rack.
-cannot() {
-  echo "survive.sh: SKIPPED: $1; nothing was tested" >&2
-  if [[ $or_skip == yes ]]; then exit 77; fi
-  exit 2
-}
-[[ $EUID -eq 0 ]] || cannot "a rack needs root"
-[[ -x $build/rackproof ]] || { echo "survive.sh: there is no $build/rackproof" >&2 && exit 2; }
-why=$(unshare --net --pid --mount --uts --ipc --fork -- ip link add probe0 type veth peer name probe1 2>&1) ||
-  cannot "no namespaces or virtual cables here: $why"
-
 # Seconds without progress after which `rackproof run` ends itself.
 readonly timeout=20
-export RACKPROOF_RACK=live$$ OMP_NUM_THREADS=1 RACKPROOF_RANKS_PER_NODE=2 RACKPROOF_PROFILE=quick RACKPROOF_REQUEUES=0
 # Ten cases, so that some have finished at any moment.
 arguments=(--suite allreduce '--benchmark_filter=^allreduce/f32/.*out-of-place' --max-message-size 1MiB --max-samples 100
   --time-budget 30s --hang-timeout "${timeout}s")
-# Not under /tmp, which each host has of its own.
-folder=$(mktemp -d /var/tmp/rackproof-survive.XXXXXX)
-failures=0
 rows=()
-# Under /tmp the rack's hosts would not see them, and a build that goes on must not change what runs.
-mkdir "$folder/bin"
-cp "$build/rackproof" "$folder/bin/"
-cp -r "$root/launch/slurm" "$folder/slurm"
 
-finish() {
-  local code=$?
-  trap - EXIT
-  "$rack" down || code=1
-  if [[ $code -ne 0 || $failures -ne 0 ]]; then
-    echo "the rack's logs and files are in $folder"
-  else
-    rm -rf "$folder"
-  fi
-  [[ $failures -eq 0 ]] || code=1
-  exit "$code"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM HUP
-
-on() { timeout 120 "$rack" enter "$@"; }
 now() { date +%s.%N; }
 since() { awk -v from="$1" -v to="$(now)" 'BEGIN { printf "%.0f", to - from }'; }
 
@@ -179,32 +141,18 @@ fail() {
   failures=$((failures + 1))
 }
 
-# Open MPI 4.1 over TCP, started by srun, now and then crashes in MPI_Init where there are more ranks than cores: see
-# https://github.com/open-mpi/ompi/issues/12495. That is none of the faults planted here, so such a start is tried again.
-readonly tries=4
-starts=0
-crashes=0
-crashed_at_start() { tail -n 30 "$1" | grep -q 'Segmentation fault' && grep -q '(exit code 139)' <(tail -n 1 "$1"); }
-
 # Submits the job, and waits until three cases have finished: sets job, file.
 start() {
-  local try end
-  for ((try = 1; try <= tries; ++try)); do
-    rm -f "$log"
-    job=$(RACKPROOF_OUT=$here on head sbatch --parsable --nodes 4 --array 1 --output "$log" \
-      "$folder/slurm/nightly.sbatch" "${arguments[@]}")_1
-    file=$here/rackproof-nightly-$job.h5
-    end=$((SECONDS + 120))
-    starts=$((starts + 1))
-    while [[ $(cases_in "$file.part" | count_cases) -lt 3 ]]; do
-      if [[ $SECONDS -gt $end ]]; then break; fi
-      [[ ! $(state_of "$job") =~ ^(FAILED|COMPLETED|CANCELLED|NODE_FAIL)$ ]] || break
-      sleep 0.2
-    done
-    [[ $(cases_in "$file.part" | count_cases) -lt 3 ]] || return 0
-    crashed_at_start "$log" || break
-    crashes=$((crashes + 1))
+  local end=$((SECONDS + 120))
+  job=$(RACKPROOF_OUT=$here on head sbatch --parsable --nodes 4 --array 1 --output "$log" \
+    "$folder/slurm/nightly.sbatch" "${arguments[@]}")_1
+  file=$here/rackproof-nightly-$job.h5
+  while [[ $(cases_in "$file.part" | count_cases) -lt 3 ]]; do
+    if [[ $SECONDS -gt $end ]]; then break; fi
+    [[ ! $(state_of "$job") =~ ^(FAILED|COMPLETED|CANCELLED|NODE_FAIL)$ ]] || break
+    sleep 0.2
   done
+  [[ $(cases_in "$file.part" | count_cases) -lt 3 ]] || return 0
   fail "no three cases finished ($(state_of "$job")): $(tail -n 3 "$log" 2>/dev/null)"
   on head scancel "$job" || true
   return 1
@@ -212,15 +160,9 @@ start() {
 
 # Puts the job back into the queue, and waits for its end.
 go_on() {
-  local try
-  for ((try = 1; try <= tries; ++try)); do
-    wait_for_nodes
-    if [[ $(state_of "$job") != PENDING ]]; then on head scontrol requeue "$job" || fail "it cannot be requeued"; fi
-    starts=$((starts + 1))
-    wait_while 240 PENDING RUNNING COMPLETING CONFIGURING -- "$job" || fail "the requeued job does not end"
-    crashed_at_start "$log" || break
-    crashes=$((crashes + 1))
-  done
+  wait_for_nodes
+  if [[ $(state_of "$job") != PENDING ]]; then on head scontrol requeue "$job" || fail "it cannot be requeued"; fi
+  wait_while 240 PENDING RUNNING COMPLETING CONFIGURING -- "$job" || fail "the requeued job does not end"
   [[ $(exit_code_of "$job") == 0 && $(state_of "$job") == COMPLETED && $(not_run_in "$file") == 0 ]]
 }
 
@@ -272,7 +214,10 @@ all=(rank-killed rank-0-killed processes-of-a-node-killed node-dead slurmd-kille
   disk-full network-cut-10s network-cut)
 if [[ $short == yes ]]; then all=(rank-killed node-dead rank-stopped-60s disk-full network-cut); fi
 
-cd "$folder"
+begin live
+export RACKPROOF_RANKS_PER_NODE=2 RACKPROOF_PROFILE=quick RACKPROOF_REQUEUES=0
+# Under /tmp the rack's hosts would not see it.
+cp -r "$root/launch/slurm" "$folder/slurm"
 "$rack" up --nodes 5 --build "$folder/bin" "${up[@]}"
 for scenario in "${all[@]}"; do
   [[ ! $scenario =~ $only ]] || run_scenario "$scenario"
@@ -281,5 +226,4 @@ echo
 echo "| fault | exit code | s to the end | finished cases kept | requeued: completed | named |"
 echo "|---|---|---|---|---|---|"
 printf '%s\n' "${rows[@]}"
-echo "$crashes of $starts starts crashed in MPI_Init and were tried again"
 if [[ $failures -eq 0 ]]; then echo "all survived, in $SECONDS s"; else echo "$failures failed, in $SECONDS s"; fi
