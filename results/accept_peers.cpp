@@ -287,8 +287,12 @@ std::vector<PeerReport> judge_by_peers(const ResultFile& file, std::size_t attem
   const RunHeader& header = file.header();
   std::vector<PeerReport> reports;
   std::vector<Deviation> deviations;
-  const std::string crowded = crowded_node(header);
+  // GPUs keep their own time; processors have that of their machine, whatever nodes it poses as.
+  const std::string crowded_with_gpus = crowded_node(header);
+  const std::string crowded_without = crowded_machine(header);
   for (const auto& [name, ranks] : ranks_by_kind(header)) {
+    const std::string& crowded =
+        is_processor(header.ranks[static_cast<std::size_t>(ranks.front())]) ? crowded_without : crowded_with_gpus;
     PeerReport report{attempt, name, ranks.size(), 0, unknown, unknown, crowded};
     std::vector<double> least;
     if (crowded.empty()) {

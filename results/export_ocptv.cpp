@@ -23,7 +23,7 @@ Json hardware_json(const RankHeader& rank, std::size_t number) {
                {"computerSystem", rank.hostname},
                {"location", rank.device_id}};
   if (!rank.serial.empty()) json["serialNumber"] = rank.serial;
-  json["partType"] = rank.device_id.starts_with("host:") ? "CPU" : "GPU";
+  json["partType"] = is_processor(rank) ? "CPU" : "GPU";
   return json;
 }
 

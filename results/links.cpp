@@ -323,27 +323,59 @@ double link_floor_of(const RunHeader& header) {
   }
 }
 
-}  // namespace
+/// The ranks of one machine, and the hardware threads that they share.
+struct Crowd {
+  std::vector<const RankHeader*> ranks;
+  std::int64_t threads = 0;
+};
 
-std::string crowded_node(const RunHeader& header) {
+std::string crowd_text(const Crowd& crowd) {
+  std::set<int> nodes;
+  for (const RankHeader* const rank : crowd.ranks) nodes.insert(rank->node_index);
+  const std::string& first = crowd.ranks.front()->hostname;
+  const std::string who = nodes.size() == 1 ? fmt::format("{} has", first)
+                                            : fmt::format("{} nodes ({} to {}) are one machine, with", nodes.size(),
+                                                          first, crowd.ranks.back()->hostname);
+  return fmt::format("{} {} ranks on {} hardware thread{}, so that its scheduler decides who is slow", who,
+                     crowd.ranks.size(), crowd.threads, crowd.threads == 1 ? "" : "s");
+}
+
+/// Names the first group of nodes that has more ranks than hardware threads.
+template <typename NameOfGroup>
+std::string crowded(const RunHeader& header, const NameOfGroup& name_of_group) {
   const auto text = header.provenance.find("machines");
   if (text == header.provenance.end()) return {};
   const nlohmann::json machines = nlohmann::json::parse(text->second, nullptr, false);
   if (!machines.is_array()) return {};
-  std::map<int, std::vector<const RankHeader*>> ranks_of;
-  for (const RankHeader& rank : header.ranks) ranks_of[rank.node_index].push_back(&rank);
   static const nlohmann::json::json_pointer cpu_threads("/cpu/threads");
-  for (const auto& [node, ranks] : ranks_of) {
-    if (node < 0 || at(node) >= machines.size()) continue;
-    const nlohmann::json& machine = machines[at(node)];
+  std::map<std::string, Crowd> crowds;
+  for (const RankHeader& rank : header.ranks) {
+    if (rank.node_index < 0 || at(rank.node_index) >= machines.size()) continue;
+    const nlohmann::json& machine = machines[at(rank.node_index)];
     if (!machine.is_object() || !machine.contains(cpu_threads) || !machine[cpu_threads].is_number_integer()) continue;
-    const auto threads = machine[cpu_threads].get<std::int64_t>();
-    if (threads > 0 && static_cast<std::int64_t>(ranks.size()) > threads) {
-      return fmt::format("{} has {} ranks on {} hardware thread{}, so that its scheduler decides who is slow",
-                         ranks.front()->hostname, ranks.size(), threads, threads == 1 ? "" : "s");
-    }
+    Crowd& crowd = crowds[name_of_group(rank.node_index, machine)];
+    crowd.ranks.push_back(&rank);
+    crowd.threads = std::max(crowd.threads, machine[cpu_threads].get<std::int64_t>());
   }
-  return {};
+  const Crowd* first = nullptr;
+  for (const auto& [name, crowd] : crowds) {
+    if (crowd.threads <= 0 || static_cast<std::int64_t>(crowd.ranks.size()) <= crowd.threads) continue;
+    if (first == nullptr || crowd.ranks.front()->node_index < first->ranks.front()->node_index) first = &crowd;
+  }
+  return first == nullptr ? std::string() : crowd_text(*first);
+}
+
+}  // namespace
+
+std::string crowded_node(const RunHeader& header) {
+  return crowded(header, [](int node, const nlohmann::json&) { return fmt::format("{}", node); });
+}
+
+std::string crowded_machine(const RunHeader& header) {
+  return crowded(header, [](int node, const nlohmann::json& machine) {
+    const auto boot = machine.find("boot_id");
+    return boot != machine.end() && boot->is_string() ? boot->get<std::string>() : fmt::format("{}", node);
+  });
 }
 
 bool is_pair_case(const CaseHeader& which) {

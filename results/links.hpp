@@ -54,6 +54,8 @@ struct LinkSeries {
 /// Names the first node that has more ranks than hardware threads, where the scheduler decides who is slow; empty where
 /// there is none, or the file does not tell.
 [[nodiscard]] std::string crowded_node(const RunHeader& header);
+/// The same of machines: nodes of one boot (containers, a virtual rack) share their hardware threads.
+[[nodiscard]] std::string crowded_machine(const RunHeader& header);
 
 /// A row a series, and the verdicts in words. Every line ends with a newline.
 [[nodiscard]] std::string link_table(const ResultFile& file, const std::vector<LinkSeries>& all);

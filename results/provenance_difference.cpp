@@ -94,9 +94,10 @@ void add_libraries(const RunHeader& header, Values& values) {
 /// What is measured or drawn anew in each run, or only says where things are: of the run itself, and of its launcher
 /// (Open MPI's and PMIx's jobs, folders and addresses, Slurm's jobs).
 bool is_of_one_run(std::string_view subject) {
-  constexpr std::array<std::string_view, 13> own{"configuration order",
+  constexpr std::array<std::string_view, 14> own{"configuration order",
                                                  "configuration peaks flop_per_s",
                                                  "configuration peaks memory_bandwidth_bytes_per_s",
+                                                 "machine boot_id",
                                                  "machine hostname",
                                                  "machine memory huge_pages",
                                                  "environment OMPI_MCA_ess_",

@@ -11,6 +11,8 @@
 
 namespace rackproof::results {
 
+bool is_processor(const RankHeader& rank) { return rank.device_id.starts_with("host:"); }
+
 std::vector<std::string> planted_faults(const RunHeader& header) {
   const auto text = header.provenance.find(schema::planted);
   if (text == header.provenance.end()) return {};

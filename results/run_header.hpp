@@ -25,6 +25,9 @@ struct RankHeader {
   bool operator==(const RankHeader&) const = default;
 };
 
+/// True where the device is the node's own processor, which its scheduler shares out.
+[[nodiscard]] bool is_processor(const RankHeader& rank);
+
 /// A number shown for a case, from a time t: rate: amount / t; time: amount x t.
 struct FigureHeader {
   enum class Kind { rate, time };

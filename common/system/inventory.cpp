@@ -286,6 +286,7 @@ json machine_inventory(const fs::path& root) {
                   {"cpu", cpu_from_files(root)},
                   {"memory", memory(root)},
                   {"dmi", dmi(root)}};
+  add_text(machine, "boot_id", read_text(root / "proc/sys/kernel/random/boot_id"));
   add_topology(machine["cpu"]);
   return machine;
 }

@@ -11,6 +11,7 @@ namespace rackproof {
 /// This machine. What cannot be read is absent, never an error. `root` is where /proc, /sys and /etc are looked up;
 /// counts and caches come from hwloc and are always those of the running machine.
 ///   hostname                                      text
+///   boot_id                                       text, of the running kernel: the same in all its containers
 ///   os        name, kernel, architecture          text
 ///   cpu       vendor, model, family, model_number, stepping, microcode, governor, driver, hypervisor_vendor  text
 ///             sockets, cores, threads, numa_nodes integers

@@ -24,6 +24,7 @@ struct Rack {
   double spread = 0.01;
   std::string first_serial = "SN-";
   std::string first_host = "node-";
+  std::string first_device = "cuda:";
   bool fake = false;
   bool with_links = false;  ///< needs the all-reduce
   bool with_all_reduce = true;
@@ -41,6 +42,7 @@ struct Rack {
   std::string configuration = "{}";
   std::string libraries{};  ///< empty: as the example has them
   std::string planted{};    ///< empty: nothing
+  std::string machines{};   ///< empty: nothing is known of them
 
   [[nodiscard]] int ranks() const { return nodes * devices_a_node; }
   [[nodiscard]] std::size_t product_suite() const { return all_reduce_first ? 1 : 0; }
@@ -60,11 +62,13 @@ inline RunHeader header_of(const Rack& rack) {
   header.provenance["configuration"] = rack.configuration;
   if (!rack.libraries.empty()) header.provenance["libraries"] = rack.libraries;
   if (!rack.planted.empty()) header.provenance["planted"] = rack.planted;
+  if (!rack.machines.empty()) header.provenance["machines"] = rack.machines;
   header.ranks.clear();
   for (int r = 0; r < rack.ranks(); ++r) {
-    header.ranks.push_back(
-        {rack.first_host + std::to_string(r / rack.devices_a_node), "cuda:" + std::to_string(r % rack.devices_a_node),
-         "Example GPU", rack.first_serial + std::to_string(100 + r), r / rack.devices_a_node, r % rack.devices_a_node});
+    header.ranks.push_back({rack.first_host + std::to_string(r / rack.devices_a_node),
+                            rack.first_device + std::to_string(r % rack.devices_a_node), "Example GPU",
+                            rack.first_serial + std::to_string(100 + r), r / rack.devices_a_node,
+                            r % rack.devices_a_node});
   }
   SuiteHeader gemm{"gemm", {}};
   for (const char* type : {"bf16", "f32"}) {

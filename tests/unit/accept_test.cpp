@@ -747,6 +747,32 @@ TEST_F(Accept, devices_that_differ_wildly_are_not_compared_with_each_other) {
               AllOf(HasSubstr("not compared with each other: their times differ so much"), Not(HasSubstr("% slow"))));
 }
 
+TEST_F(Accept, processors_of_nodes_that_are_one_machine_are_not_compared_with_each_other) {
+  // Four nodes of eight hardware threads: enough for each one's four ranks, not for all sixteen on one machine.
+  const auto machines = [](const std::string& second) {
+    std::string list;
+    for (const std::string& boot : {std::string("a"), second, std::string("a"), second}) {
+      list += (list.empty() ? "" : ",") + std::string(R"({"boot_id": ")") + boot + R"(", "cpu": {"threads": 8}})";
+    }
+    return "[" + list + "]";
+  };
+  Rack rack = few_devices();
+  rack.devices_a_node = 4;
+  rack.slow = [](int r, int) { return r == 3 ? 1.5 : 1.0; };
+  with_limits = false;
+  rack.machines = machines("a");
+  EXPECT_THAT(names(judge({rack}).at_fault()), ElementsAre("node-0 cuda:3")) << "GPUs keep their own time";
+  rack.first_device = "host:";
+  rack.launch = 2;
+  const Acceptance crowded = judge_again(rack);
+  EXPECT_THAT(crowded.at_fault(), IsEmpty());
+  EXPECT_THAT(acceptance_text(crowded, nullptr),
+              HasSubstr("4 nodes (node-0 to node-3) are one machine, with 16 ranks on 8"));
+  rack.machines = machines("b");
+  rack.launch = 3;
+  EXPECT_THAT(names(judge_again(rack).at_fault()), ElementsAre("node-0 host:3")) << "two machines, 8 ranks on each";
+}
+
 TEST_F(Accept, one_line_tells_of_the_peers_of_attempts_that_are_alike) {
   Rack wild = launch(3);
   wild.slow = [](int rank, int) { return rank % 2 == 0 ? 1.0 : 1000.0; };

@@ -4,6 +4,7 @@
 //   second.h5         example.h5 in another launch, 3 % slower
 //   fake.h5           made with a fake device
 //   pairs.h5          ranks that meet in pairs
+//   sweep.h5          all-reduces of two ranks: 2 us and 10 GB/s, with 1 % from size to size
 //   broken.h5.part    a run that was killed in its third case
 #include <fmt/format.h>
 
@@ -13,7 +14,9 @@
 #include <string>
 #include <utility>
 
+#include "tests/unit/network_fixture.hpp"
 #include "tests/unit/result_file_fixture.hpp"
+#include "tests/unit/sweep_fixture.hpp"
 
 namespace {
 
@@ -103,6 +106,8 @@ void write_all(const std::filesystem::path& folder) {
   fake.device_fake = true;
   write_example(folder / "fake.h5", fake);
   write_pairs(folder / "pairs.h5");
+  write_sweep(folder / "sweep.h5", {.run_id = "3f0c1d3e-5b1f-4c1e-9d53-0d8f5e2f7a17"},
+              rackproof::stats::testing::Machine(1).sweep([](double bytes) { return 2e-6 + bytes / 10e9; }, 0.01));
   write_broken(folder / "broken.h5");
 }
 

@@ -83,6 +83,12 @@ TEST_F(MachineFiles, name_an_unknown_aarch64_part_by_its_numbers) {
   EXPECT_EQ(cpu["model"], "part 0x123");
 }
 
+TEST_F(MachineFiles, tell_which_boot_it_is) {
+  EXPECT_FALSE(read().contains("boot_id"));
+  write("proc/sys/kernel/random/boot_id", "0f9c8f2e-8a4b-4d0e-9d53-0d8f5e2f7a11\n");
+  EXPECT_EQ(read()["boot_id"], "0f9c8f2e-8a4b-4d0e-9d53-0d8f5e2f7a11");
+}
+
 TEST_F(MachineFiles, tell_vendor_and_serial_numbers) {
   write("sys/class/dmi/id/board_vendor", "Supermicro\n");
   write("sys/class/dmi/id/board_serial", "WM19AS012345\n");
