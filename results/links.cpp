@@ -24,6 +24,10 @@ using stats::PairTime;
 using stats::SlowPart;
 using Ends = std::pair<int, int>;
 
+/// B. What smaller messages take between nodes that are one machine is the time until their receiver may run, if it has
+/// to share its hardware thread.
+constexpr std::int64_t shortest_beside_others = 64 * 1024;
+
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
 const std::string* text_of(const CaseHeader& which, const char* parameter) {
@@ -411,13 +415,15 @@ std::vector<LinkSeries> link_series(const ResultFile& file, std::size_t suite) {
       series->times.insert(series->times.end(), times.begin(), times.end());
     }
   }
-  const std::string crowded = crowded_node(header);
+  const std::string crowded_long = crowded_node(header);
+  const std::string crowded_short = crowded_machine(header);
   const double link_floor = link_floor_of(header);
   for (LinkSeries& series : all) {
     count_meetings(series);
     for (const RankHeader& rank : header.ranks) series.options.node_of.push_back(rank.node_index);
     series.options.link_floor = link_floor;
     series.verdict = stats::judge_pairs(series.times, static_cast<int>(header.ranks.size()), series.options);
+    const std::string& crowded = series.message_size < shortest_beside_others ? crowded_short : crowded_long;
     if (series.verdict.decided && !crowded.empty()) {
       series.verdict = {};
       series.verdict.reason = crowded;

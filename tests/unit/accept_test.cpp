@@ -767,7 +767,7 @@ TEST_F(Accept, processors_of_nodes_that_are_one_machine_are_not_compared_with_ea
   const Acceptance crowded = judge_again(rack);
   EXPECT_THAT(crowded.at_fault(), IsEmpty());
   EXPECT_THAT(acceptance_text(crowded, nullptr),
-              HasSubstr("4 nodes (node-0 to node-3) are one machine, with 16 ranks on 8"));
+              HasSubstr("4 nodes (node-0 to node-3) are one machine, with 16 ranks on\n"));
   rack.machines = machines("b");
   rack.launch = 3;
   EXPECT_THAT(names(judge_again(rack).at_fault()), ElementsAre("node-0 host:3")) << "two machines, 8 ranks on each";

@@ -27,10 +27,9 @@ using testing::TemporaryFolder;
 
 constexpr int nodes = 16;
 constexpr int samples = 30;
-constexpr std::int64_t message = 1 << 20;
 
 /// Fifteen rounds of 16 nodes, three repetitions and two cases apart.
-RunHeader header() {
+RunHeader header(std::int64_t message) {
   RunHeader made = testing::example_header();
   made.ranks.clear();
   for (int i = 0; i < nodes; ++i) {
@@ -90,7 +89,7 @@ class Links : public ::testing::Test {
   std::filesystem::path write(const Fault& fault, bool again, const Fault& apart) {
     const auto path = folder / "x.h5";
     std::filesystem::remove(path);
-    RunHeader head = header();
+    RunHeader head = header(message);
     if (!machines.empty()) head.provenance["machines"] = machines;
     if (!configuration.empty()) head.provenance["configuration"] = configuration;
     for (RankHeader& rank : head.ranks) rank.node_index = one_node ? 0 : rank.node_index;
@@ -128,7 +127,8 @@ class Links : public ::testing::Test {
 
   TemporaryFolder folder;
   double noise_scale = 0.01;
-  std::string machines;  ///< of the provenance, as JSON
+  std::int64_t message = 1 << 20;  ///< B
+  std::string machines;            ///< of the provenance, as JSON
   std::string configuration;
   bool one_node = false;  ///< all ranks on the first
   std::function<bool(int, int)> wrong_data = [](int, int) { return false; };
@@ -152,6 +152,22 @@ TEST_F(Links, nobody_is_blamed_where_ranks_share_hardware_threads) {
     machines = odd;
     EXPECT_THAT(verdict(write(slow_link(), true, slow_link())), Not(HasSubstr("hardware thread"))) << odd;
   }
+}
+
+TEST_F(Links, small_messages_judge_nobody_where_nodes_are_one_machine) {
+  std::string list;
+  for (int i = 0; i < nodes; ++i) {
+    list += (i == 0 ? "" : ",") + std::string(R"({"boot_id": "a", "cpu": {"threads": 15}})");
+  }
+  machines = "[" + list + "]";
+  EXPECT_THAT(verdict(write(slow_link(), true, slow_link())), HasSubstr("link node-3")) << "the cable takes its time";
+  message = 8;
+  EXPECT_THAT(
+      verdict(write(slow_link(), true, slow_link())),
+      HasSubstr("not judged: 16 nodes (node-0 to node-15) are one machine, with 16 ranks on 15 hardware threads"));
+  std::size_t place = 0;
+  while ((place = machines.find("15", place)) != std::string::npos) machines.replace(place, 2, "16");
+  EXPECT_THAT(verdict(write(slow_link(), true, slow_link())), HasSubstr("link node-3")) << "a thread a rank";
 }
 
 TEST_F(Links, a_healthy_machine_is_said_to_be_so) {
@@ -309,7 +325,7 @@ TEST_F(Links, the_time_of_a_pair_is_that_of_the_rank_that_was_done_later) {
 TEST_F(Links, who_met_whom_survives_a_recovery) {
   const auto path = folder / "y.h5";
   {
-    Writer writer(path, header());
+    Writer writer(path, header(1 << 20));
     write_case(writer, 0, round_robin(nodes).front(), healthy());
   }
   static_cast<void>(recover(path.string() + ".part"));
