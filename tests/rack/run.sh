@@ -89,6 +89,9 @@ night=$(find . -name 'rackproof-nightly-*_1.h5')
 check "its file names the job, the partition and the nodes" names show "$night" '^slurm +job [0-9]+ .*partition rack, node\[0-3\]' \
   '4 nodes' 'passed'
 
+check "an acceptance whose limits cannot be read ends before it measures" ends_with 2 on_head sbatch --wait --nodes 4 \
+  --output limits.log "$root/launch/slurm/accept.sbatch" --limits nowhere.toml
+check "... and says so" grep -q "accept.sbatch: --limits: 'nowhere.toml' cannot be read on node0" limits.log
 check "a rank on each node, bound to its cores" bash -c \
   "h5dump -d /provenance/binding '$night' | tr , '\n' | grep -c cores | grep -qx 4"
 

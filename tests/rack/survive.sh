@@ -89,7 +89,7 @@ break_it() {
 mend() {
   wait # for a pause that goes on
   case $scenario in
-    node-dead) ;; # the requeued job takes another node
+    node-dead | node-of-the-script-dead) ;; # the requeued job takes another node
     disk-full) on node0 rm "$folder/$scenario/ballast" ;;
     *) "$rack" heal ;;
   esac >>"$folder/$scenario/broken.log" 2>&1
@@ -110,6 +110,16 @@ wait_while() {
   while :; do
     state=$(state_of "$2")
     [[ -z $state || $states == *" $state "* ]] || return 0
+    [[ $SECONDS -lt $end ]] || return 1
+    sleep 0.3
+  done
+}
+# With the batch script's node goes everybody who could end the job or give an exit code: Slurm puts it back by itself.
+has_no_script() { [[ $1 == node-of-the-script-dead ]]; }
+restarts_of() { on head scontrol show job -o "$1" 2>/dev/null | sed -n 's/.* Restarts=\([0-9]*\) .*/\1/p' | head -n 1; }
+wait_for_restart() { # SECONDS JOB
+  local end=$((SECONDS + $1))
+  while [[ $(restarts_of "$2") != [1-9]* ]]; do
     [[ $SECONDS -lt $end ]] || return 1
     sleep 0.3
   done
@@ -161,7 +171,7 @@ start() {
 # Puts the job back into the queue, and waits for its end.
 go_on() {
   wait_for_nodes
-  if [[ $(state_of "$job") != PENDING ]]; then on head scontrol requeue "$job" || fail "it cannot be requeued"; fi
+  if ! has_no_script "$scenario" && [[ $(state_of "$job") != PENDING ]]; then on head scontrol requeue "$job" || fail "it cannot be requeued"; fi
   wait_while 240 PENDING RUNNING COMPLETING CONFIGURING -- "$job" || fail "the requeued job does not end"
   [[ $(exit_code_of "$job") == 0 && $(state_of "$job") == COMPLETED && $(not_run_in "$file") == 0 ]]
 }
@@ -181,10 +191,17 @@ run_scenario() {
   cases_in "$file.part" >"$here.before"
   from=$(now)
   break_it
-  wait_while 240 RUNNING COMPLETING PENDING -- "$job" || fail "the job does not end"
-  seconds=$(since "$from")
-  code=$(exit_code_of "$job")
-  named=$(named_in "$log")
+  if has_no_script "$scenario"; then
+    wait_for_restart 240 "$job" || fail "Slurm does not put the job back into the queue"
+    seconds=$(since "$from")
+    code=-
+    named="Slurm: $(on head sinfo --noheader --states down --format %N) is down"
+  else
+    wait_while 240 RUNNING COMPLETING PENDING -- "$job" || fail "the job does not end"
+    seconds=$(since "$from")
+    code=$(exit_code_of "$job")
+    named=$(named_in "$log")
+  fi
   cp "$log" "$folder/$scenario.first.log"
   mend
   if [[ $code != 0 || $(state_of "$job") != COMPLETED ]]; then
@@ -198,10 +215,10 @@ run_scenario() {
   [[ $lost == 0 ]] || fail "$lost of $kept finished cases are not in the file as they were"
   [[ $resumed != no ]] || fail "the requeued job did not complete the file: $(tail -n 3 "$log")"
   [[ $seconds -le $((timeout + 30)) ]] || may_survive "$scenario" || fail "it took $seconds s to end"
-  if [[ $code != 75 ]] && { [[ $code != 0 ]] || ! may_survive "$scenario"; }; then
+  if ! has_no_script "$scenario" && [[ $code != 75 ]] && { [[ $code != 0 ]] || ! may_survive "$scenario"; }; then
     fail "exit code $code ($(state_of "$job"))"
   fi
-  if [[ $scenario == node-dead ]]; then
+  if [[ $scenario =~ ^node-(of-the-script-)?dead$ ]]; then
     on "$looker" rackproof show "$file" --case . | grep -q '^launch 2 .*node4' || fail "the file does not name the node that went on"
     "$rack" heal >/dev/null 2>&1
   fi
@@ -210,8 +227,8 @@ run_scenario() {
   wait_for_nodes
 }
 
-all=(rank-killed rank-0-killed processes-of-a-node-killed node-dead slurmd-killed rank-stopped-8s rank-stopped-60s
-  disk-full network-cut-10s network-cut)
+all=(rank-killed rank-0-killed processes-of-a-node-killed node-dead node-of-the-script-dead slurmd-killed
+  rank-stopped-8s rank-stopped-60s disk-full network-cut-10s network-cut)
 if [[ $short == yes ]]; then all=(rank-killed node-dead rank-stopped-60s disk-full network-cut); fi
 
 begin live
