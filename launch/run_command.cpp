@@ -15,6 +15,7 @@
 #include "common/backends/backend.hpp"
 #include "common/core/clock.hpp"
 #include "common/core/consequence.hpp"
+#include "common/core/file_system.hpp"
 #include "common/mpi/communicator.hpp"
 #include "common/mpi/gather_rows.hpp"
 #include "common/mpi/global_clock.hpp"
@@ -319,6 +320,11 @@ ExitCode run_in_world(const RunState& state, const CommandLine& command_line, do
     if (!world.is_root()) return;
     check_benchmark_out(flags.out);
     const std::string out = options.out.empty() ? default_file_name() : options.out;
+    const FileSystem file_system = file_system_of(out);
+    header.provenance["file_system"] = file_system.name;
+    if (const std::string late = late_writes(file_system); !late.empty()) {
+      notices.push_back(fmt::format("'{}': {}", printable(out), late));
+    }
     if (resumes) header = resumption->header(header);
     writer.emplace(out, header, resumes ? Resumption::writer_options() : results::WriterOptions{options.force});
     if (resumes) resumption->copy_into(*writer);

@@ -10,6 +10,8 @@
 #include <set>
 #include <string_view>
 
+#include "common/core/file_system.hpp"
+
 namespace rackproof::results {
 namespace {
 
@@ -209,7 +211,9 @@ std::vector<std::pair<std::string, std::string>> head_lines(const ResultFile& fi
     lines.emplace_back("WARNING", fmt::format("made {}: no figure here is a measurement", why));
   }
   if (file.unfinished()) {
-    lines.emplace_back("unfinished", "the run goes on or broke off ('rackproof recover' makes a result file of it)");
+    std::string text = "the run goes on or broke off ('rackproof recover' makes a result file of it)";
+    if (const std::string late = late_writes(file_system_of(file.path())); !late.empty()) text += "; " + late;
+    lines.emplace_back("unfinished", text);
   } else if (header.recovered) {
     lines.emplace_back("recovered", "from a run that broke off");
   }

@@ -53,8 +53,9 @@ std::vector<T> gather_rows(std::span<const T> values, MPI_Datatype type, int roo
   return rows;
 }
 
-/// Every rank's text, in rank order, on the root, at most `limit` characters of all ranks together at a time (but one
-/// of each at least).
+/// Every rank's text, in rank order, on the root, at most `limit` characters in one message. In a binomial tree, which
+/// MPI_Gatherv is not where lengths differ (Open MPI's and MPICH's root hears from every rank by itself): the root
+/// receives log2(ranks) times, and nobody but it holds more than half of the texts.
 [[nodiscard]] std::vector<std::string> gather_texts(const std::string& text, int root, const Communicator& ranks,
                                                     std::size_t limit);
 

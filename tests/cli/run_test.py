@@ -115,6 +115,7 @@ class Run(cli.TestCase):
         self.assertEqual(json.loads(texts["topology"])["nodes"][0]["ranks"], [0, 1])
         self.assertIn("--label", texts["command"])
         self.assertIn("OMP_NUM_THREADS", json.loads(texts["environment"]))
+        self.assertTrue(texts["file_system"])
         libraries = [one["path"] for one in json.loads(texts["libraries"])[0]["libraries"]]
         for name in ("mpi", "dnnl", "blas", "hdf5", "benchmark"):
             self.assertTrue(any(name in path for path in libraries), f"no {name} among {libraries}")

@@ -86,14 +86,20 @@ TEST(Pieces, rows_longer_than_a_piece_arrive_whole) {
   }
 }
 
-TEST(Pieces, texts_longer_than_a_piece_arrive_whole) {
+TEST(Pieces, texts_of_any_length_arrive_whole_at_any_root) {
   const auto world = Communicator::world();
-  std::string text;
-  for (int i = 0; i < 5 + 20 * (world.rank() % 3); ++i) text += static_cast<char>('a' + (world.rank() + i) % 26);
-  const auto texts = gather_texts(text, 0, world, 8);
-  EXPECT_EQ(texts, world.gather(text));
-  if (world.is_root()) {
-    EXPECT_EQ(texts[0], "abcde");
+  const auto text_of = [](int rank) {
+    std::string text;
+    for (int i = 0; i < 20 * (rank % 3); ++i) text += static_cast<char>('a' + (rank + i) % 26);
+    return text;
+  };
+  std::vector<std::string> wanted;
+  for (int rank = 0; rank < world.size(); ++rank) wanted.push_back(text_of(rank));
+  for (int root = 0; root < world.size(); ++root) {
+    for (const std::size_t limit : {std::size_t{1}, std::size_t{8}, largest_piece}) {
+      const auto texts = gather_texts(text_of(world.rank()), root, world, limit);
+      EXPECT_EQ(texts, world.rank() == root ? wanted : std::vector<std::string>{});
+    }
   }
 }
 

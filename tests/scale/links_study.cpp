@@ -23,6 +23,7 @@
 #include "suites/links/session.hpp"
 #include "suites/links/workload.hpp"
 #include "tests/fakes/test_device.hpp"
+#include "tests/scale/fabric.hpp"
 #include "tests/scale/simulation.hpp"
 
 namespace rackproof {
@@ -314,7 +315,7 @@ int main(int argc, char** argv) {
     Board board;
     bool good = true;
     print_head();
-    simulation.run(fabric, [&](const mpi::Communicator& world) {
+    simulation.run(fabric.hosts(), [&](const mpi::Communicator& world) {
       if (!study(settings, fabric, world, board)) good = false;
     });
     fmt::print(

@@ -8,8 +8,8 @@ Usage: tests/scale/run.sh [--no-install] [--nodes N,N,...] [--seeds N] [--verbos
 
 Installs what is missing (apt-get, with sudo when not root), builds the preset smpi, and prints two tables from
 simulated nodes, one rank each: what the stopping rule decides and what that costs, and how often the links suite names
-a planted slow link or slow node, and whom it accuses wrongly. Exits 3 where a rate is below what is stated under the
-table. See "At scale" in tests/README.md.
+a planted slow link or slow node, and whom it accuses wrongly; then how 128 to 10 240 ranks start. Exits 3 where a rate is
+below what is stated under the table, or something did not arrive. See "At scale" in tests/README.md.
 
   --no-install  install nothing: name what is missing and exit 2
   --nodes LIST  simulated nodes, powers of two from 16 (default 64,512)
@@ -65,5 +65,9 @@ for count in "${counts[@]}"; do
   echo "The links suite, $count nodes"
   build/smpi/tests/scale/links_study --nodes "$count" --seeds "$seeds" "${verbose[@]}" || status=3
   echo
+done
+echo "What ranks tell rank 0 when a run starts, and after a case"
+for ranks in 128 1024 10240; do
+  build/smpi/tests/scale/startup_study --ranks "$ranks" || status=3
 done
 exit "$status"

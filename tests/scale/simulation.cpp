@@ -163,12 +163,13 @@ Simulation::Simulation(Collectives collectives) : engine_("rackproof"), collecti
   s4u::Engine::set_config("network/crosstraffic:no");
 }
 
-void Simulation::run(const Fabric& fabric, const std::function<void(const mpi::Communicator& world)>& body) {
+void Simulation::run(const std::vector<simgrid::s4u::Host*>& hosts,
+                     const std::function<void(const mpi::Communicator& world)>& body) {
   const std::string name = "rackproof";
   SMPI_init();
-  SMPI_app_instance_register(name.c_str(), nullptr, fabric.nodes());
-  job() = {fabric.nodes(), collectives_ == Collectives::offloaded,
-           s4u::Barrier::create(static_cast<unsigned>(fabric.nodes()))};
+  const auto ranks = static_cast<int>(hosts.size());
+  SMPI_app_instance_register(name.c_str(), nullptr, ranks);
+  job() = {ranks, collectives_ == Collectives::offloaded, s4u::Barrier::create(static_cast<unsigned>(ranks))};
   const auto rank_main = [&body] {
     try {
       int argc = 0;
@@ -180,9 +181,8 @@ void Simulation::run(const Fabric& fabric, const std::function<void(const mpi::C
       std::_Exit(1);  // the other ranks would wait for this one
     }
   };
-  for (int rank = 0; rank < fabric.nodes(); ++rank) {
-    const s4u::ActorPtr actor =
-        s4u::Actor::init(fmt::format("rank {}", rank), fabric.hosts()[static_cast<std::size_t>(rank)]);
+  for (int rank = 0; rank < ranks; ++rank) {
+    const s4u::ActorPtr actor = s4u::Actor::init(fmt::format("rank {}", rank), hosts[static_cast<std::size_t>(rank)]);
     actor->set_property("instance_id", name);
     actor->set_property("rank", std::to_string(rank));
     actor->start(rank_main);
@@ -255,6 +255,11 @@ int MPI_Send(const void* data, int count, MPI_Datatype type, int to, int tag, MP
   ++profile.calls.messages;
   rackproof::scale::delay(profile);
   return PMPI_Send(data, count, type, to, tag, communicator);
+}
+
+int MPI_Recv(void* data, int count, MPI_Datatype type, int from, int tag, MPI_Comm communicator, MPI_Status* status) {
+  ++rackproof::scale::own_profile().calls.receipts;
+  return PMPI_Recv(data, count, type, from, tag, communicator, status);
 }
 
 int MPI_Isend(const void* data, int count, MPI_Datatype type, int to, int tag, MPI_Comm communicator,

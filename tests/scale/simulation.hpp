@@ -3,10 +3,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <simgrid/s4u.hpp>
+#include <vector>
 
 #include "common/core/clock.hpp"
 #include "common/mpi/communicator.hpp"
-#include "tests/scale/fabric.hpp"
 
 namespace rackproof::scale {
 
@@ -31,6 +32,7 @@ struct Calls {
   long broadcasts = 0;
   long reductions = 0;  ///< MPI_Allreduce
   long messages = 0;    ///< MPI_Send, MPI_Isend, MPI_Sendrecv
+  long receipts = 0;    ///< MPI_Recv
 };
 
 /// Calls of MPI that this rank made so far.
@@ -51,8 +53,10 @@ enum class Collectives {
 class Simulation {
  public:
   explicit Simulation(Collectives collectives);
-  /// Runs `body` on every node of the fabric; what it throws on any rank is told on stderr and ends the process.
-  void run(const Fabric& fabric, const std::function<void(const mpi::Communicator& world)>& body);
+  /// Runs `body` on one rank for each of the hosts, which may be there several times; what it throws on any rank is
+  /// told on stderr and ends the process.
+  void run(const std::vector<simgrid::s4u::Host*>& hosts,
+           const std::function<void(const mpi::Communicator& world)>& body);
 
  private:
   simgrid::s4u::Engine engine_;

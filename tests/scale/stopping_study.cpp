@@ -16,6 +16,7 @@
 #include "common/core/random.hpp"
 #include "common/measure/sampler.hpp"
 #include "common/stats/order_statistics.hpp"
+#include "tests/scale/fabric.hpp"
 #include "tests/scale/simulation.hpp"
 
 namespace {
@@ -153,7 +154,7 @@ int main(int argc, char** argv) {
                "seed", "spread", "us", "steps", "samples", "started by", "stopped by", "%", "differ", "barrier",
                "broadcast", "all-reduce", "ms");
     bool good = true;
-    simulation.run(fabric, [&](const mpi::Communicator& world) {
+    simulation.run(fabric.hosts(), [&](const mpi::Communicator& world) {
       if (!study(world, settings)) good = false;
     });
     fmt::print("{}\n", good ? "all ranks decided alike, and as the rule says"
