@@ -8,6 +8,11 @@ die() {
   exit 2
 }
 
+# The lines at the head of the script.
+if [[ ${1-} == --help || ${1-} == -h ]]; then
+  sed -n '/^#!/d; /^#SBATCH/d; /^#/!q; s/^# \{0,1\}//p' "$0"
+  exit 0
+fi
 [[ -n ${SLURM_JOB_ID-} ]] || die "this is a batch script: sbatch --nodes N $0"
 # shellcheck disable=SC2154 # set by those who read this file
 job_root=$(cd "$job_folder/../.." && pwd)
@@ -29,12 +34,22 @@ count_gpus() {
 }
 count_numa_domains() { lscpu --parse=NODE | grep -v '^#' | sort -u | wc -l; }
 
-# Sets ranks_per_node, cores_per_rank: one rank a GPU, or a NUMA domain where there is no GPU.
+# cores_of CPUS: how many cores so many of Slurm's CPUs are. These are hardware threads, or, where its configuration knows
+# none, cores: a whole node then has as many CPUs as cores.
+cores_of() {
+  local cores cpus
+  cpus=$(lscpu --parse=CORE,CPU | grep -vc '^#') || true
+  cores=$(lscpu --parse=CORE,CPU | sed '/^#/d; s/,.*//' | sort -u | wc -l)
+  if [[ $cores -eq 0 || $1 -eq $cores ]]; then echo "$1"; else echo $((($1 * cores + cpus - 1) / cpus)); fi
+}
+
+# Sets ranks_per_node, cpus_on_node, cpus_per_rank: one rank a GPU, or a NUMA domain where there is no GPU.
 plan_ranks() {
   ranks_per_node=${RACKPROOF_RANKS_PER_NODE:-$(count_gpus)}
   [[ $ranks_per_node != 0 ]] || ranks_per_node=$(count_numa_domains)
   [[ $ranks_per_node =~ ^[1-9][0-9]{0,3}$ ]] || die "RACKPROOF_RANKS_PER_NODE '$ranks_per_node' is no positive number"
-  cores_per_rank=$((${SLURM_CPUS_ON_NODE:-$(env -u OMP_NUM_THREADS nproc)} / ranks_per_node))
+  cpus_on_node=${SLURM_CPUS_ON_NODE:-$(env -u OMP_NUM_THREADS nproc)}
+  cpus_per_rank=$((cpus_on_node / ranks_per_node))
 }
 
 # Sets launch: how ranks are started in this allocation.
@@ -48,8 +63,8 @@ plan_launch() {
       # --kill-on-bad-exit: what waits for a rank that died would wait for ever.
       launch=(srun "--mpi=$how" --kill-on-bad-exit=1 --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$ranks"
         --ntasks-per-node="$ranks_per_node")
-      if [[ $cores_per_rank -ge 1 ]]; then
-        launch+=(--cpus-per-task="$cores_per_rank" --cpu-bind=cores)
+      if [[ $cpus_per_rank -ge 1 ]]; then
+        launch+=(--cpus-per-task="$cpus_per_rank" --cpu-bind=cores)
       else
         launch+=(--overcommit --cpu-bind=none)
       fi
@@ -58,6 +73,8 @@ plan_launch() {
       launch=(mpirun -n "$ranks")
       case $(mpirun --version 2>&1) in
         *"Open MPI"* | *OpenRTE* | *PRRTE*)
+          # PE counts cores.
+          local cores_per_rank=$(($(cores_of "$cpus_on_node") / ranks_per_node))
           if [[ $cores_per_rank -ge 1 ]]; then
             launch+=(--map-by "ppr:$ranks_per_node:node:PE=$cores_per_rank" --bind-to core)
           else
@@ -72,10 +89,48 @@ plan_launch() {
   launch+=("${extra[@]}")
 }
 
-# Nodes of this job that Slurm holds for dead, one a line.
+# Nodes of this job that Slurm holds for dead, one a line; none where Slurm does not answer.
 dead_nodes() {
-  sinfo --noheader --Node --nodes "$SLURM_JOB_NODELIST" --format '%N %T' 2>/dev/null |
+  { sinfo --noheader --Node --nodes "$SLURM_JOB_NODELIST" --format '%N %T' 2>/dev/null || true; } |
     awk '$2 ~ /down|fail|unknown|not_resp|\*/ { print $1 }' | sort -u
+}
+
+# Where the job's log ends now; nothing where stderr is no file.
+log_end() { [[ ! -f /proc/$$/fd/2 ]] || stat --dereference --format %s "/proc/$$/fd/2" 2>/dev/null || true; }
+
+# stuck_nodes FROM: the nodes that the watchdog of a step, in the job's log from byte FROM on, or Slurm has named, in the
+# lines that drain_nodes reads. STUCK: a rank there is stopped or waits in the kernel, and not so on most of the nodes.
+# SUSPECT: it may be the network, a file system or the program as well. Where all ranks are equally far, it is no node.
+stuck_nodes() {
+  {
+    [[ -z $1 ]] || tail -c "+$(($1 + 1))" "/proc/$$/fd/2" 2>/dev/null | awk -v nodes="$SLURM_JOB_NUM_NODES" '
+      /^rackproof: the run hangs: .* all are equally far/ { equal = 1 }
+      /^rackproof:   rank [0-9]+ on [^ ]+/ {
+        host = $5
+        what = $0
+        if (sub(/^rackproof:   rank [0-9]+ on [^ :]+: /, "", what)) {
+          sub(/:$/, "", host)
+          verdict = "SUSPECT"
+        } else if (sub(/^rackproof:   rank [0-9]+ on [^ ]+ \([^)]*\): /, "", what)) {
+          verdict = what ~ /^(stopped|waiting in the kernel) / ? "STUCK" : equal ? "" : "SUSPECT"
+        } else {
+          next
+        }
+        if (verdict == "STUCK" && !(host in stuck)) {
+          stuck[host] = 1
+          ++many
+        }
+        verdicts[++told] = verdict
+        lines[told] = "node\t" host "\trank " $3 "\t" what
+      }
+      END {
+        for (i = 1; i <= told; ++i) {
+          if (verdicts[i] == "STUCK" && 2 * many > nodes) verdicts[i] = "SUSPECT"
+          if (verdicts[i] != "") print verdicts[i] "\t" lines[i]
+        }
+      }' || true
+    dead_nodes | sed 's/.*/SUSPECT\tnode\t&\tnode\tdead for Slurm/'
+  } | sort -s -t $'\t' -k 1,1
 }
 
 # ends_as_infrastructure CODE: an end that is none of rackproof's own, or one that a dead node explains.
@@ -107,9 +162,14 @@ impatience=
 trap 'stop_step "the wall-time limit is near"' USR1
 trap 'stop_step "the job was told to end"' TERM
 
-# run_step ARGUMENT...: `rackproof run` on all nodes; sets `code` to one of rackproof's exit codes.
+# yes: nodes at fault are drained, and not only named
+drain=no
+
+# run_step ARGUMENT...: `rackproof run` on all nodes; sets `code` to one of rackproof's exit codes. Where it broke off, the
+# nodes that look like the cause are named.
 run_step() {
-  local dead
+  local dead from
+  from=$(log_end)
   code=0
   "${launch[@]}" "${program:-$rackproof}" run "$@" </dev/null &
   step=$!
@@ -127,6 +187,7 @@ run_step() {
     dead=$(dead_nodes | paste -sd ,)
     say "the run broke off (${stopped:-exit code $code}${dead:+, dead: $dead})"
     code=75
+    drain_nodes <(stuck_nodes "$from") "$drain"
   fi
 }
 
@@ -152,25 +213,27 @@ recover_part() {
   if "$rackproof" recover "$1.part" --out "$1" --force; then rm -f "$1.part"; fi
 }
 
-# worse A B: of two exit codes the one that the job ends with.
+# worse A B: of two exit codes the one that the job ends with. One that rackproof does not have, as of a crash, is 1.
 worse() {
-  local one
+  local a=$1 b=$2 one
+  [[ $a =~ ^([0-4]|75)$ ]] || a=1
+  [[ $b =~ ^([0-4]|75)$ ]] || b=1
   for one in 2 1 75 3 4 0; do
-    if [[ $1 == "$one" || $2 == "$one" ]]; then
+    if [[ $a == "$one" || $b == "$one" ]]; then
       echo "$one"
       return
     fi
   done
 }
 
-# drain_nodes FILE yes|no: of each node at fault, as `rackproof accept --faults` printed them, the command that takes it
-# out of service, with the reason; executed where the second word is yes.
+# drain_nodes FILE yes|no: of each node at fault, as `rackproof accept --faults` or stuck_nodes printed them, the command
+# that takes it out of service, with the reason; executed where the second word is yes, but for a node that is only suspect.
 # Its lines: verdict TAB kind TAB host TAB part TAB reason.
 drain_nodes() {
   local verdict kind host part reason told=' ' command
   while IFS=$'\t' read -r verdict kind host part reason; do
     case $kind in node | device) ;; *) continue ;; esac
-    [[ $verdict == FAIL || $verdict == INTERMITTENT ]] || continue
+    [[ $verdict =~ ^(FAIL|INTERMITTENT|STUCK|SUSPECT)$ ]] || continue
     [[ $host =~ ^[A-Za-z0-9][A-Za-z0-9._-]*$ && $told != *" $host "* ]] || continue
     told+="$host "
     reason="rackproof verdict=$verdict kind=$kind part=$part job=$SLURM_JOB_ID why=$reason"
@@ -178,8 +241,8 @@ drain_nodes() {
     reason=$(tr -cd 'A-Za-z0-9 ._:/=+,<>@%-' <<<"$reason" | cut -c 1-250)
     command=(scontrol update "NodeName=${host%%.*}" State=DRAIN "Reason=$reason")
     echo "drain: scontrol update NodeName=${host%%.*} State=DRAIN Reason=\"$reason\""
-    if [[ $2 == yes ]]; then
-      "${command[@]}" || say "draining $host failed; the command is above"
+    if [[ $2 == yes && $verdict != SUSPECT ]]; then
+      "${command[@]}" </dev/null || say "draining $host failed; the command is above"
     fi
   done <"$1"
 }

@@ -129,6 +129,19 @@ idle() {
 }
 check "healed, the rack takes jobs again" idle
 
+# The other end of a link that was cut takes part again, too.
+reaches_slurmd() {
+  for ((i = 0; i < 50; ++i)); do
+    on node0 bash -c 'exec 3<>/dev/tcp/node1/6818' && return 0
+    sleep 0.2
+  done
+  return 1
+}
+"$rack" slow-link node0 node1 0
+"$rack" kill node1
+"$rack" heal node1
+check "a node that is healed alone is reached over the link that was cut" reaches_slurmd
+
 "$rack" slow-node node1 50%
 "$rack" freeze node0
 "$rack" down

@@ -9,8 +9,9 @@ Usage: tests/rack/survive.sh [--build DIR] [--short] [--only REGEX] [--or-skip] 
 
 As root. Starts a virtual rack of its own (launch/virtual-rack) and runs launch/slurm/nightly.sbatch on four of its five
 nodes, two ranks on each. In each run something breaks once a few cases have finished; then the job is requeued. Looked at is
-that the job ends within the watchdog's time-out and 30 s, with 75 (or survives, where that is what should happen), that every
-case that had finished is in the file afterwards with the same numbers, and that the requeued job completes that file.
+that the job ends within the watchdog's time-out and 30 s, with 75 (or survives, where that is what should happen), that one
+which breaks off names who or what is at fault, that every case that had finished is in the file afterwards with the same
+numbers, and that the requeued job completes that file.
 
   --build DIR    the build to test (default: build/release)
   --short        one fault of each kind
@@ -96,6 +97,20 @@ mend() {
 }
 # May a run survive it?
 may_survive() { [[ $1 =~ ^(slurmd-killed|rank-stopped-8s|network-cut-10s)$ ]]; }
+# Whom or what a run that breaks off must name: a regular expression.
+must_name() {
+  case $1 in
+    rank-killed) echo '(rank|task) 5 on node2' ;;
+    rank-0-killed) echo '(rank|task) 0 on node0' ;;
+    processes-of-a-node-killed) echo '(rank|tasks?) [-,0-9]+ on node2' ;;
+    node-dead) echo "rank [67] on node3: its node's watchdog does not answer|dead: [a-z0-9,]*node3" ;;
+    node-of-the-script-dead) echo 'node0 is down' ;;
+    rank-stopped-60s) echo 'rank 3 on node1: stopped \(T\)' ;;
+    disk-full) echo 'No space left on device' ;;
+    network-cut) echo "rank [45] on node2: its node's watchdog does not answer|dead: [a-z0-9,]*node2" ;;
+    *) echo . ;; # it may survive, and name nobody
+  esac
+}
 
 state_of() { on head scontrol show job -o "$1" 2>/dev/null | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p' | head -n 1; }
 exit_code_of() { on head scontrol show job -o "$1" 2>/dev/null | sed -n 's/.* ExitCode=\([0-9]*\):.*/\1/p' | head -n 1; }
@@ -209,15 +224,19 @@ run_scenario() {
   else
     resumed=-
   fi
+  : >"$here.after"
   if ! on "$looker" test -e "$file"; then fail "there is no $file"; else cases_in "$file" >"$here.after"; fi
   kept=$(count_cases <"$here.before")
-  lost=$(comm -23 "$here.before" "$here.after" 2>/dev/null | count_cases)
+  lost=$(comm -23 "$here.before" "$here.after" | count_cases)
+  # start() has seen three.
+  [[ $kept -ge 3 ]] || fail "the finished cases could not be read when it broke: only $kept are known"
   [[ $lost == 0 ]] || fail "$lost of $kept finished cases are not in the file as they were"
   [[ $resumed != no ]] || fail "the requeued job did not complete the file: $(tail -n 3 "$log")"
   [[ $seconds -le $((timeout + 30)) ]] || may_survive "$scenario" || fail "it took $seconds s to end"
   if ! has_no_script "$scenario" && [[ $code != 75 ]] && { [[ $code != 0 ]] || ! may_survive "$scenario"; }; then
     fail "exit code $code ($(state_of "$job"))"
   fi
+  [[ ${named:-nobody} =~ $(must_name "$scenario") ]] || fail "it names ${named:-nobody}"
   if [[ $scenario =~ ^node-(of-the-script-)?dead$ ]]; then
     on "$looker" rackproof show "$file" --case . | grep -q '^launch 2 .*node4' || fail "the file does not name the node that went on"
     "$rack" heal >/dev/null 2>&1
