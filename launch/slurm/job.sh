@@ -165,6 +165,21 @@ trap 'stop_step "the job was told to end"' TERM
 # yes: nodes at fault are drained, and not only named
 drain=no
 
+# look_after requeue|cancel: a job with --no-kill outlives its nodes. Where the one that runs this script dies, nobody would
+# be left to end the job, and it would keep the other nodes until its time is over. So one of these looks every ten seconds
+# whether Slurm holds it for dead, and has the job put back into the queue, or cancelled.
+look_after() {
+  local own=${SLURMD_NODENAME:-$(hostname -s)} other
+  other=$(scontrol show hostnames "${SLURM_JOB_NODELIST-}" 2>/dev/null | grep -vxF "$own" | head -n 1) || true
+  [[ -n $other ]] || return 0
+  # shellcheck disable=SC2016 # for the shell there
+  srun --overlap --mpi=none --nodes=1 --ntasks=1 --ntasks-per-node=1 --nodelist="$other" --cpu-bind=none bash -c '
+    while sleep 10; do
+      [[ $(sinfo --noheader --Node --nodes "$1" --format %T | head -n 1) == down* ]] || continue
+      if [[ $2 == requeue ]]; then scontrol requeue "$3"; else scancel "$3"; fi && exit
+    done' bash "$own" "$1" "$SLURM_JOB_ID" </dev/null >/dev/null 2>&1 &
+}
+
 # run_step ARGUMENT...: `rackproof run` on all nodes; sets `code` to one of rackproof's exit codes. Where it broke off, the
 # nodes that look like the cause are named.
 run_step() {

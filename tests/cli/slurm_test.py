@@ -94,6 +94,25 @@ class Shared(SlurmTestCase):
         result = self.shared('plan_launch; echo "${launch[*]}"', **more)
         return result.stdout.strip() if result.returncode == 0 else result.stderr
 
+    def test_another_node_looks_whether_that_of_the_script_is_dead(self):
+        self.stub("scontrol", '[[ "$1 $2" != "show hostnames" ]] || printf "node0\\nnode1\\n"')
+        self.stub("scancel")
+        # As on that node: what stands behind the options.
+        self.stub("srun", 'while [[ $1 == --* ]]; do shift; done; "$@"')
+        for action, does in (("requeue", "scontrol requeue 7"), ("cancel", "scancel 7")):
+            self.calls_file.unlink(missing_ok=True)
+            self.stub("sinfo", 'if [[ -e $STUB_CALLS.seen ]]; then echo "down*"; else echo "allocated*"; fi; touch "$STUB_CALLS.seen"')
+            Path(f"{self.calls_file}.seen").unlink(missing_ok=True)
+            self.assertEqual(self.shared(f"look_after {action}; wait", SLURMD_NODENAME="node0").returncode, 0)
+            calls = self.calls_file.read_text().splitlines()
+            self.assertIn("--nodelist=node1", next(call for call in calls if call.startswith("srun ")))
+            self.assertEqual(calls[-1], does)
+            self.assertEqual(sum(call.startswith("sinfo --noheader --Node --nodes node0 ") for call in calls), 2, calls)
+        self.calls_file.unlink()
+        self.stub("scontrol", '[[ "$1 $2" != "show hostnames" ]] || echo node0')
+        self.assertEqual(self.shared("look_after cancel; wait", SLURMD_NODENAME="node0").returncode, 0)
+        self.assertNotIn("srun", self.calls_file.read_text())
+
     def test_a_rank_a_gpu_with_its_share_of_the_cores(self):
         srun = "--kill-on-bad-exit=1 --nodes=4 --ntasks=8 --ntasks-per-node=2 "
         self.assertEqual(self.launch(), f"srun --mpi=pmix {srun}--cpus-per-task=4 --cpu-bind=cores")

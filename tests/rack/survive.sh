@@ -129,7 +129,7 @@ wait_while() {
     sleep 0.3
   done
 }
-# With the batch script's node goes everybody who could end the job or give an exit code: Slurm puts it back by itself.
+# With the batch script's node goes everybody who could give an exit code: another node has the job put back.
 has_no_script() { [[ $1 == node-of-the-script-dead ]]; }
 restarts_of() { on head scontrol show job -o "$1" 2>/dev/null | sed -n 's/.* Restarts=\([0-9]*\) .*/\1/p' | head -n 1; }
 wait_for_restart() { # SECONDS JOB
@@ -168,8 +168,10 @@ fail() {
 
 # Submits the job, and waits until three cases have finished: sets job, file.
 start() {
-  local end=$((SECONDS + 120))
-  job=$(RACKPROOF_OUT=$here on head sbatch --parsable --nodes 4 --array 1 --output "$log" \
+  local end=$((SECONDS + 120)) requeues=0
+  # One for the node that has the job put back.
+  if has_no_script "$scenario"; then requeues=1; fi
+  job=$(RACKPROOF_OUT=$here RACKPROOF_REQUEUES=$requeues on head sbatch --parsable --nodes 4 --array 1 --output "$log" \
     "$folder/slurm/nightly.sbatch" "${arguments[@]}")_1
   file=$here/rackproof-nightly-$job.h5
   while [[ $(cases_in "$file.part" | count_cases) -lt 3 ]]; do
@@ -207,7 +209,7 @@ run_scenario() {
   from=$(now)
   break_it
   if has_no_script "$scenario"; then
-    wait_for_restart 240 "$job" || fail "Slurm does not put the job back into the queue"
+    wait_for_restart 240 "$job" || fail "nobody puts the job back into the queue"
     seconds=$(since "$from")
     code=-
     named="Slurm: $(on head sinfo --noheader --states down --format %N) is down"
@@ -251,7 +253,7 @@ all=(rank-killed rank-0-killed processes-of-a-node-killed node-dead node-of-the-
 if [[ $short == yes ]]; then all=(rank-killed node-dead rank-stopped-60s disk-full network-cut); fi
 
 begin live
-export RACKPROOF_RANKS_PER_NODE=2 RACKPROOF_PROFILE=quick RACKPROOF_REQUEUES=0
+export RACKPROOF_RANKS_PER_NODE=2 RACKPROOF_PROFILE=quick
 # Under /tmp the rack's hosts would not see it.
 cp -r "$root/launch/slurm" "$folder/slurm"
 "$rack" up --nodes 5 --build "$folder/bin" "${up[@]}"
