@@ -1,7 +1,9 @@
 #include "common/watch/node_watch.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
+#include <thread>
 #include <utility>
 
 #include "common/watch/stack.hpp"
@@ -15,6 +17,9 @@ constexpr double working_share = 0.05;
 constexpr double mourning = 3.0;
 /// The same where the rank was ending the job itself.
 constexpr double mourning_after_error = 10.0;
+/// Every rank waits in the kernel now and then, for a page or a disk. One that is stuck there is found there each time.
+constexpr int looks_into_kernel = 10;
+constexpr std::chrono::milliseconds between_looks{10};
 
 std::string text_of_device(const BoardSlot& slot) {
   return {slot.device.begin(), std::find(slot.device.begin(), slot.device.end(), '\0')};
@@ -89,8 +94,17 @@ std::vector<RankReport> NodeWatch::report() const {
     one.still = seen.still.seconds();
     one.state = process_of(slot).letter;
     if (one.progress.phase == Phase::done) one.state = 'S';  // it may go, and may be gone
-    if (one.state != 0) one.kernel_place = kernel_place_of(one.pid);
     reports.push_back(std::move(one));
+  }
+  const auto in_kernel = [](const RankReport& one) { return one.state == 'D'; };
+  for (int look = 1; look < looks_into_kernel && std::any_of(reports.begin(), reports.end(), in_kernel); ++look) {
+    std::this_thread::sleep_for(between_looks);
+    for (std::size_t local = 0; local < reports.size(); ++local) {
+      if (in_kernel(reports[local])) reports[local].state = process_of(board_->slot(static_cast<int>(local))).letter;
+    }
+  }
+  for (RankReport& one : reports) {
+    if (one.state != 0) one.kernel_place = kernel_place_of(one.pid);
   }
   return reports;
 }

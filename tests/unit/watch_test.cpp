@@ -2,6 +2,7 @@
 // no threads
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -293,6 +294,31 @@ TEST(NodeWatch, sees_who_moves_who_is_stopped_and_who_is_lost) {
   for (int i = 0; i < 5; ++i) lost = node.look(now++).lost;
   EXPECT_TRUE(lost);
   EXPECT_THAT(node.others(::getpid()), IsEmpty());
+}
+
+/// Waits in the kernel, in state D, for as long as a child of its own sleeps: what vfork() does.
+void wait_in_kernel(useconds_t microseconds) {
+  if (::vfork() == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::usleep(microseconds);
+    ::_exit(0);
+  }
+  sleep_for_ever();
+}
+
+TEST(NodeWatch, tells_who_is_stuck_in_the_kernel_and_not_who_passes_through) {
+  constexpr useconds_t a_moment = 20'000;
+  constexpr useconds_t for_ever = 600'000'000;
+  const Child passing([] { wait_in_kernel(a_moment); });
+  const Child stuck([] { wait_in_kernel(for_ever); });
+  const Board board(2);
+  fill(board.slot(0), 4, passing.pid());
+  fill(board.slot(1), 5, stuck.pid());
+  ASSERT_TRUE(stuck.comes_to('D'));
+  const std::vector<RankReport> reports = NodeWatch(board, "node7", interval).report();
+  EXPECT_NE(reports.at(0).state, 'D');
+  EXPECT_EQ(reports.at(1).state, 'D');
+  EXPECT_THAT(find_behind(reports), ElementsAre(1U));
 }
 
 TEST(NodeWatch, tells_of_a_rank_that_cannot_go_on_because_of_others) {
