@@ -84,7 +84,7 @@ Record record_of(const nlohmann::json& json) {
   return record;
 }
 
-/// One line a trial, so that what was done stays done whatever happens next.
+/// A line of what is tried, then one a trial, so that what was done stays done whatever happens next.
 class Records {
  public:
   explicit Records(std::filesystem::path path) : path_(std::move(path)) {
@@ -93,11 +93,31 @@ class Records {
     for (std::string line; std::getline(file, line);) {
       ++number;
       try {
-        all_.push_back(record_of(nlohmann::json::parse(line)));
+        const nlohmann::json json = nlohmann::json::parse(line);
+        if (number == 1) {
+          subject_ = json.at(subject_key);
+        } else {
+          all_.push_back(record_of(json));
+        }
       } catch (const nlohmann::json::exception&) {
         throw usage_error(fmt::format("{}: line {} is no trial of an earlier selftest; give another --folder",
                                       printable(path_.string()), number));
       }
+    }
+  }
+  /// What is tried now; `subject`: an object. Throws Error (usage) where the trials that are here were of something
+  /// else: their rates would be nobody's.
+  void set_subject(const nlohmann::json& subject) {
+    if (subject_.is_null()) {
+      append({{subject_key, subject}});
+      subject_ = subject;
+      return;
+    }
+    for (const auto& [key, value] : subject.items()) {
+      if (subject_.contains(key) && subject_[key] == value) continue;
+      throw usage_error(fmt::format(
+          "{}: its trials are of another {}: {}, and now {}; give another --folder", printable(path_.string()), key,
+          subject_.contains(key) ? printable(subject_[key].dump(), 100) : "unknown", printable(value.dump(), 100)));
     }
   }
   [[nodiscard]] const std::vector<Record>& all() const { return all_; }
@@ -106,13 +126,20 @@ class Records {
                        [&](const Record& one) { return one.fault == fault && one.number == number; });
   }
   void add(Record record) {
-    std::ofstream file(path_, std::ios::app);
-    file << to_json(record).dump() << '\n' << std::flush;
-    if (!file) throw infrastructure_error(fmt::format("cannot write {}", printable(path_.string())));
+    append(to_json(record));
     all_.push_back(std::move(record));
   }
 
  private:
+  static constexpr const char* subject_key = "selftest";
+
+  void append(const ordered_json& json) const {
+    std::ofstream file(path_, std::ios::app);
+    file << json.dump() << '\n' << std::flush;
+    if (!file) throw infrastructure_error(fmt::format("cannot write {}", printable(path_.string())));
+  }
+
+  nlohmann::json subject_;
   std::filesystem::path path_;
   std::vector<Record> all_;
 };
@@ -226,8 +253,10 @@ class Selftest {
   }
 
   ExitCode run() {
+    const selftest::HeldSignals held;
     Records records(folder_ / "trials.jsonl");
     see_rack();
+    records.set_subject(subject());
     plan_library();
     for (int round = 0; round < state_.trials; ++round) {
       for (const Fault& fault : faults_) {
@@ -246,6 +275,18 @@ class Selftest {
   [[nodiscard]] std::string launch_text() const {
     if (!state_.launch.empty()) return state_.launch;
     return state_.rack.empty() ? "mpirun -n 4" : "srun --mpi=pmix -N4 --ntasks-per-node=2 --kill-on-bad-exit=1";
+  }
+
+  /// What decides whether trials belong together.
+  [[nodiscard]] nlohmann::json subject() const {
+    nlohmann::json ranks = nlohmann::json::array();
+    for (const auto& rank : rack_.ranks) ranks.push_back(fmt::format("{} {}", rank.host, rank.device_id));
+    return {{"build", build_id_of_self()},
+            {"launch", launch_text()},
+            {"device", state_.device},
+            {"ranks", ranks},
+            {"seed", seed_},
+            {"floor", floor_}};
   }
 
   /// Healthy runs may be more than those with faults; they are spread over the rounds.
@@ -332,6 +373,27 @@ class Selftest {
                                            ended.exit_code, last_line(text_of_file(log))));
   }
 
+  /// A rack is healed behind a trial, also where that breaks off.
+  class Healing {
+   public:
+    explicit Healing(const Selftest* of) : of_(of) {}
+    Healing(const Healing&) = delete;
+    Healing& operator=(const Healing&) = delete;
+    ~Healing() {
+      try {
+        heal();
+      } catch (const std::exception& error) {
+        fmt::print(stderr, "rackproof: the rack is not healed: {}\n", error.what());
+      }
+    }
+    void heal() {
+      if (const Selftest* const of = std::exchange(of_, nullptr)) of->tell_rack({"heal"}, of->folder_ / "heal.log");
+    }
+
+   private:
+    const Selftest* of_;
+  };
+
   /// A launcher or library that crashes before anything was measured tells nothing of what was planted.
   static bool broke_down(const Seen& seen) {
     constexpr int by_signal = 128;
@@ -356,6 +418,7 @@ class Selftest {
     remove(name);
     selftest::Program program = program_of(trial.arguments, name);
     program.environment = trial.environment;
+    Healing healing(!trial.outside.empty() || !trial.midway.empty() ? this : nullptr);
     if (!trial.outside.empty()) tell_rack(trial.outside, program.log);
     bool told = trial.midway.empty();
     const selftest::Ended ended = selftest::run_program(program, [&] {
@@ -363,7 +426,7 @@ class Selftest {
       told = true;
       tell_rack(trial.midway, program.log);
     });
-    if (!trial.outside.empty() || !trial.midway.empty()) tell_rack({"heal"}, folder_ / "heal.log");
+    healing.heal();
     Seen seen;
     seen.exit_code = ended.exit_code;
     seen.timed_out = ended.timed_out;
@@ -562,7 +625,7 @@ void add_selftest_command(CLI::App& app, CommandLine& command_line) {
       ->check(CLI::Range(0, 100000));
   command->add_option("--launch", state->launch, "How ranks are started (default: 'mpirun -n 4')");
   command->add_option("--rack", state->rack,
-                      "launch/virtual-rack, which is up: links and nodes are slowed and killed from outside, and ranks "
+                      "launch/virtual-rack, which is up: links are slowed and nodes killed from outside, and ranks "
                       "started on it (default --launch: 'srun --mpi=pmix -N4 --ntasks-per-node=2 "
                       "--kill-on-bad-exit=1')");
   command

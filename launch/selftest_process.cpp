@@ -6,19 +6,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <memory>
-#include <thread>
 
 #include "common/core/error.hpp"
 
 namespace rackproof::selftest {
 namespace {
 
-constexpr auto look_every = std::chrono::milliseconds(20);
+constexpr timespec look_every{0, 20'000'000};
 /// s between asking a group to end and ending it.
 constexpr double grace = 3.0;
 
@@ -82,7 +83,12 @@ pid_t start(const Program& program) {
   ::sigemptyset(&usual);
   ::sigaddset(&usual, SIGXFSZ);
   ::posix_spawnattr_setsigdefault(&settings.attributes, &usual);
-  ::posix_spawnattr_setflags(&settings.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
+  // Nor does it hold signals back.
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::posix_spawnattr_setsigmask(&settings.attributes, &none);
+  ::posix_spawnattr_setflags(&settings.attributes,
+                             POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
   std::vector<std::string> words = program.words;
   std::vector<std::string> environment = environment_with(program.environment);
   pid_t child = -1;
@@ -90,6 +96,55 @@ pid_t start(const Program& program) {
                                   pointers_to(words).data(), pointers_to(environment).data());
   if (code != 0) fail_to_start(words.front(), code);
   return child;
+}
+
+/// A process group that has ended when the object has.
+class Group {
+ public:
+  explicit Group(pid_t leader) : leader_(leader) {}
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+  ~Group() {
+    signal(SIGTERM);
+    const double asked = seconds_now();
+    while (!has_ended() && seconds_now() - asked < grace) ::nanosleep(&look_every, nullptr);
+    // Also what the leader may have left behind.
+    signal(SIGKILL);
+    if (!ended_) ::waitpid(leader_, &status_, 0);
+  }
+  void signal(int number) const noexcept { (void)::kill(-leader_, number); }
+  [[nodiscard]] bool has_ended() noexcept {
+    ended_ = ended_ || ::waitpid(leader_, &status_, WNOHANG) != 0;
+    return ended_;
+  }
+  [[nodiscard]] int status() const noexcept { return status_; }
+
+ private:
+  pid_t leader_;
+  int status_ = 0;
+  bool ended_ = false;
+};
+
+sigset_t ending_signals() {
+  sigset_t ending;
+  ::sigemptyset(&ending);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&ending, number);
+  return ending;
+}
+
+/// Of those that are held back, what has come within a moment; 0: none.
+int held_signal() {
+  sigset_t held;
+  ::sigemptyset(&held);
+  ::pthread_sigmask(SIG_BLOCK, nullptr, &held);
+  const sigset_t ending = ending_signals();
+  sigset_t both;
+  ::sigandset(&both, &held, &ending);
+  if (::sigisemptyset(&both) != 0) {
+    ::nanosleep(&look_every, nullptr);
+    return 0;
+  }
+  return std::max(::sigtimedwait(&both, nullptr, &look_every), 0);
 }
 
 int exit_code_of_status(int status) {
@@ -127,27 +182,34 @@ std::vector<std::string> split_words(const std::string& text) {
   return words;
 }
 
+HeldSignals::HeldSignals() {
+  const sigset_t ending = ending_signals();
+  ::pthread_sigmask(SIG_BLOCK, &ending, &before_);
+}
+
+HeldSignals::~HeldSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
 Ended run_program(const Program& program, const std::function<void()>& meanwhile) {
   const double began = seconds_now();
-  const pid_t child = start(program);
+  Group group(start(program));
   Ended ended;
   double asked = 0.0;
-  int status = 0;
-  while (::waitpid(child, &status, WNOHANG) == 0) {
+  while (!group.has_ended()) {
     const double now = seconds_now();
     if (now - began > program.time_limit && !ended.timed_out) {
       ended.timed_out = true;
       asked = now;
-      (void)::kill(-child, SIGTERM);
+      group.signal(SIGTERM);
     } else if (ended.timed_out && now - asked > grace) {
-      (void)::kill(-child, SIGKILL);
+      group.signal(SIGKILL);
     }
     if (meanwhile) meanwhile();
-    std::this_thread::sleep_for(look_every);
+    if (const int number = held_signal(); number != 0) {
+      throw infrastructure_error(
+          fmt::format("ended by SIG{}; what was done stays done: the same command goes on", ::sigabbrev_np(number)));
+    }
   }
-  // What it may have left behind.
-  (void)::kill(-child, SIGKILL);
-  ended.exit_code = exit_code_of_status(status);
+  ended.exit_code = exit_code_of_status(group.status());
   ended.seconds = seconds_now() - began;
   return ended;
 }

@@ -1,6 +1,7 @@
 // Programs that `rackproof selftest` starts and waits for.
 #pragma once
 
+#include <csignal>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -26,8 +27,22 @@ struct Ended {
   double seconds = 0.0;
 };
 
+/// From here to the end of the object, SIGINT, SIGTERM and SIGHUP wait until run_program() looks for them. For a
+/// process of one thread.
+class HeldSignals {
+ public:
+  HeldSignals();
+  HeldSignals(const HeldSignals&) = delete;
+  HeldSignals& operator=(const HeldSignals&) = delete;
+  ~HeldSignals();
+
+ private:
+  sigset_t before_{};
+};
+
 /// Starts it in a process group of its own and waits. `meanwhile`, if any, is called some times a second while it runs.
-/// Throws Error (usage) where there is no such program, (infrastructure) where none can be started.
+/// Throws Error (usage) where there is no such program, (infrastructure) where none can be started or a held signal has
+/// come, and what `meanwhile` throws; nothing of the group is left then.
 Ended run_program(const Program& program, const std::function<void()>& meanwhile = {});
 
 }  // namespace rackproof::selftest

@@ -1,9 +1,12 @@
 """rackproof selftest and run --plant: faults that are planted are found, told in the file, and refused by what judges."""
 
 import json
+import signal
+import subprocess
+import time
 
 import cli
-from cli import run
+from cli import RACKPROOF, run
 
 LAUNCH = " ".join([*cli.MPIEXEC, "-n", "4"])
 
@@ -48,11 +51,34 @@ class Selftest(cli.TestCase):
         self.assertEqual([(one["fault"], one["trials"], one["named"], one["accused"]) for one in report["faults"]],
                          [("wrong-sum", 1, 1, 0), ("flipped-bit", 1, 1, 0), ("full-disk", 1, 1, 0)])
         lines = (self.folder / "trials/trials.jsonl").read_text().splitlines()
-        self.assertEqual(len(lines), 3)
+        self.assertEqual(len(lines), 1 + 3)
+        self.assertEqual(json.loads(lines[0])["selftest"]["seed"], 1)
         again = self.selftest("--faults", "wrong-sum,other-library", "--trials", "1")
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertEqual((self.folder / "trials/trials.jsonl").read_text().splitlines(), lines)
         self.assertIn("not planted: node with another library: 1 nodes", again.stdout)
+
+        for change, what in ((("--seed", "7"), "seed"), (("--floor", "5%"), "floor")):
+            self.assert_refused(self.selftest("--faults", "wrong-sum", "--trials", "1", *change), 2, f"another {what}", "--folder")
+        self.assertEqual((self.folder / "trials/trials.jsonl").read_text().splitlines(), lines)
+
+    def test_told_to_end_it_leaves_no_run_behind(self):
+        command = [RACKPROOF, "selftest", "--launch", LAUNCH, "--folder", self.folder / "trials", "--device", "host", "--trials", "9"]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            selftest = subprocess.Popen(command, env=cli.environment(), stderr=subprocess.PIPE, text=True)
+            end = time.monotonic() + 60
+            while not self.runs() and time.monotonic() < end:
+                time.sleep(0.05)
+            self.assertTrue(self.runs())
+            selftest.send_signal(number)
+            self.assertIn(f"ended by {number.name}", selftest.communicate(timeout=60)[1])
+            self.assertEqual(selftest.returncode, 75)
+            self.assertEqual(self.runs(), [])
+
+    def runs(self):
+        """Processes that write into the folder, this selftest apart."""
+        found = subprocess.run(["pgrep", "-f", f"run .*--out {self.folder}"], capture_output=True, text=True, check=False)
+        return found.stdout.split()
 
     def test_a_launcher_that_does_not_work_is_one_line(self):
         self.assert_refused(run("selftest", "--launch", "no-such-launcher", "--folder", self.folder / "t"), 2, "no-such-launcher")
