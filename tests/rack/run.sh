@@ -115,7 +115,10 @@ check "a night begins" [ -n "$(part)" ]
 sleep 10
 "$rack" kill node3
 check "a night whose node dies ends with 75" ends_with 75 wait "$job"
-check "it says which one" grep -q 'nightly.sbatch: the run broke off.*node3' death.log
+# The watchdog; Slurm may hold the node for dead only later.
+check "it says which one" grep -q "rank 3 on node3: its node's watchdog does not answer" death.log
+check "... and how to take it out of service" grep -q '^drain: scontrol update NodeName=node3 State=DRAIN .*verdict=SUSPECT' death.log
+check "... and nobody else" bash -c "! grep '^drain:' death.log | grep -v node3"
 check "what it had finished is kept" bash -c "
   file=\$(find . -name 'rackproof-nightly-*_1.h5' -newer slow.h5) && '$build/rackproof' show \$file | grep -q recovered"
 "$rack" heal
