@@ -132,6 +132,11 @@ sigset_t ending_signals() {
   return ending;
 }
 
+const char* name_of(int number) {
+  if (number == SIGINT) return "SIGINT";
+  return number == SIGTERM ? "SIGTERM" : "SIGHUP";
+}
+
 /// Of those that are held back, what has come within a moment; 0: none.
 int held_signal() {
   sigset_t held;
@@ -206,7 +211,7 @@ Ended run_program(const Program& program, const std::function<void()>& meanwhile
     if (meanwhile) meanwhile();
     if (const int number = held_signal(); number != 0) {
       throw infrastructure_error(
-          fmt::format("ended by SIG{}; what was done stays done: the same command goes on", ::sigabbrev_np(number)));
+          fmt::format("ended by {}; what was done stays done: the same command goes on", name_of(number)));
     }
   }
   ended.exit_code = exit_code_of_status(group.status());
