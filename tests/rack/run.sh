@@ -104,7 +104,7 @@ check "... and nobody else" bash -c "! grep -E 'node (node[0-3])|link node[03]|<
 
 export RACKPROOF_REQUEUES=0
 part() { find . -name 'rackproof-nightly-*.h5.part' -size +0; }
-on_head sbatch --wait --nodes 4 --array 1 --output death.log "$nightly" --suite allreduce --time-budget 200s \
+on_head sbatch --wait --nodes 4 --array 1 --output death.log "$nightly" --suite allreduce --order listed --time-budget 200s \
   >submitted.log 2>&1 &
 job=$!
 for ((i = 0; i < 600; ++i)); do
