@@ -144,7 +144,8 @@ int main(int argc, char** argv) {
           fmt::format("--ranks {} is no multiple of --ranks-per-node {}", settings.ranks, settings.ranks_a_node));
     }
     Simulation simulation(Collectives::messages);
-    // As MPI libraries gather rows of one length; SMPI alone would have every rank send to rank 0. Little memory a rank.
+    // As MPI libraries gather rows of one length; SMPI alone would have every rank send to rank 0. Little memory a
+    // rank.
     smpi_init_options();
     simgrid::s4u::Engine::set_config("smpi/gather:ompi_binomial");
     simgrid::s4u::Engine::set_config("contexts/stack-size:256");
