@@ -54,5 +54,6 @@ export OMPI_MCA_btl=tcp,self
 # Not in the foreground, where a signal to this script would wait for its end.
 "$folder/bin/rackproof" selftest --rack "$rack" --folder "$folder" "${options[@]}" &
 selftest=$!
-trap 'kill "$selftest"; exit 1' INT TERM HUP
+# It ends its run and heals the rack first.
+trap 'kill "$selftest"; wait "$selftest" || true; exit 1' INT TERM HUP
 wait "$selftest"

@@ -92,7 +92,7 @@ class Study {
                calls_so_far(world_->rank()).receipts - before_.receipts);
     std::fflush(stdout);
   }
-  /// Is rank 0 told everything, by no more ranks than a tree of two branches has levels?
+  /// Is rank 0 told everything, by no more ranks than a binomial tree has levels?
   void gather(const mpi::Communicator& ranks, std::size_t length) {
     const long before = calls_so_far(world_->rank()).receipts;
     const std::vector<std::string> texts = ranks.gather(text_of(ranks.rank(), length));

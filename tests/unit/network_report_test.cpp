@@ -8,7 +8,6 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
